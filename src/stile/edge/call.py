@@ -1,0 +1,147 @@
+"""One call: the request, who makes it, and the services that can answer it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from stile.edge.services import Services
+from stile.kernel.errors import Forbidden, Invalid, TooLarge
+from stile.kernel.permission import Permission, Principal, may
+from stile.store.database import Tx
+
+T = TypeVar("T")
+
+_MAX_DEPTH = 64
+
+
+class Call:
+    """What a handler gets.
+
+    Attributes:
+        request: the Starlette request (headers, query, cookies).
+        principal: who is asking; already allowed to do this route's permission.
+        services: database, blobs, settings, background work, live updates.
+    """
+
+    __slots__ = ("principal", "request", "services")
+
+    def __init__(self, request: Request, principal: Principal, services: Services) -> None:
+        self.request = request
+        self.principal = principal
+        self.services = services
+
+    def path(self, name: str) -> str:
+        """A path parameter."""
+        return str(self.request.path_params[name])
+
+    def query(self, name: str, default: str = "") -> str:
+        """A query parameter, or the default."""
+        return self.request.query_params.get(name, default)
+
+    def query_int(self, name: str, default: int, *, low: int = 0, high: int = 2**53) -> int:
+        """A whole number from the query, inside its bounds.
+
+        Raises:
+            Invalid: it is not a number, or outside.
+        """
+        text = self.request.query_params.get(name)
+        if text is None or text == "":
+            return default
+        try:
+            value = int(text)
+        except ValueError:
+            raise Invalid(f"{name} must be a whole number, not {text[:40]!r}.") from None
+        if not low <= value <= high:
+            raise Invalid(f"{name} must be between {low} and {high}.")
+        return value
+
+    async def body(self, limit: int | None = None) -> bytes:
+        """The whole body, refused beyond the JSON limit (or ``limit``)."""
+        limit = self.services.settings.max_json_bytes if limit is None else limit
+        content = bytearray()
+        async for chunk in self.request.stream():
+            content += chunk
+            if len(content) > limit:
+                raise TooLarge(f"The body is larger than the limit of {limit} bytes.", limit=limit)
+        return bytes(content)
+
+    async def json(self, kind: type[T]) -> T:
+        """The body decoded into ``kind`` (a msgspec Struct or builtin type).
+
+        Raises:
+            Invalid: it is not JSON, nested too deeply, or does not fit; says which field.
+        """
+        return decode_json(await self.body(), kind)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body piece by piece, for routes that stream."""
+        async for chunk in self.request.stream():
+            if chunk:
+                yield chunk
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        """Run ``work`` on a snapshot of the store."""
+        return await self.services.db.aread(work)
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        """Run ``work`` in a durable transaction."""
+        return await self.services.db.awrite(work)
+
+    def require(self, permission: Permission, use_case: str, *, solo: bool = False) -> None:
+        """A further check, for handlers that learn the use case only from the body or a record.
+
+        Raises:
+            Forbidden: the caller may not.
+        """
+        verdict = may(self.principal, permission, use_case, solo=solo)
+        if not verdict.allowed:
+            raise Forbidden(f"{self.principal.name} may not do this: {verdict.reason}.")
+
+
+def decode_json(body: bytes, kind: type[T]) -> T:
+    """JSON bytes into ``kind``; see ``Call.json``."""
+    if _depth(body) > _MAX_DEPTH:
+        raise Invalid(f"The JSON is nested more than {_MAX_DEPTH} levels deep.")
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"The request does not fit: {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"The body is not valid JSON: {error}.") from error
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """``value`` (builtins or Structs) as a JSON answer."""
+    return Response(msgspec.json.encode(value), status, media_type="application/json")
+
+
+def _depth(body: bytes) -> int:
+    """An upper bound of the nesting depth, cheap for flat bodies."""
+    opening = body.count(b"[") + body.count(b"{")
+    if opening <= _MAX_DEPTH:
+        return opening
+    depth = deepest = 0
+    in_string = escaped = False
+    for byte in body:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in (0x5B, 0x7B):
+            depth += 1
+            deepest = max(deepest, depth)
+            if deepest > _MAX_DEPTH:
+                return deepest
+        elif byte in (0x5D, 0x7D):
+            depth -= 1
+    return deepest

@@ -1,0 +1,22 @@
+"""What a running server is made of; built once in ``stile.app`` and handed to every call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stile.edge.live import Live
+from stile.kernel.settings import Settings
+from stile.store.blobs import BlobStore
+from stile.store.database import Database
+from stile.work.background import Background
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts a handler may use."""
+
+    settings: Settings
+    db: Database
+    blobs: BlobStore
+    background: Background
+    live: Live

@@ -1,0 +1,1 @@
+"""How rows and bytes are kept: engine, group-commit writer, migrations, blobs, outbox, ledger."""

@@ -1,0 +1,191 @@
+"""Content-addressed bytes: named by their sha256, written once, never changed.
+
+A blob's name is the digest of its content, so no text a user sends ever becomes part of a
+path, two equal files are kept once, and a file that was tampered with is found out on reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+from stile.kernel.canonical import is_digest
+from stile.kernel.errors import Corrupt, Invalid, Missing, StorageFull, TooLarge
+
+_CHUNK = 1 << 20
+
+
+class BlobWriter(Protocol):
+    """Takes a blob piece by piece; nothing is visible before ``commit``.
+
+    Used as a context manager; leaving it without a commit drops what was written.
+    """
+
+    size: int
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes.
+
+        Raises:
+            TooLarge: the limit given to ``writer`` was passed.
+            StorageFull: no room; nothing is kept.
+        """
+        ...
+
+    def commit(self) -> str:
+        """Make the blob durable; returns its digest."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class BlobStore(Protocol):
+    """Keeps blobs. Safe to use from any thread."""
+
+    def put(self, content: bytes) -> str:
+        """Store ``content`` durably; returns its digest. Storing it again is free."""
+        ...
+
+    def writer(self, *, limit: int | None = None) -> BlobWriter:
+        """A writer for content that does not fit in memory, refused beyond ``limit`` bytes."""
+        ...
+
+    def get(self, digest: str) -> bytes:
+        """The content, checked against its digest.
+
+        Raises:
+            Missing: there is no such blob.
+            Corrupt: the stored bytes are not what was stored.
+        """
+        ...
+
+    def chunks(self, digest: str) -> Iterator[bytes]:
+        """The content in pieces of at most 1 MiB; not checked."""
+        ...
+
+    def size(self, digest: str) -> int:
+        """Bytes of the content."""
+        ...
+
+    def has(self, digest: str) -> bool:
+        """Whether the blob is here."""
+        ...
+
+    def delete(self, digest: str) -> None:
+        """Forget a blob; absent ones are ignored. Only ``gc`` calls this."""
+        ...
+
+
+class LocalBlobs:
+    """Blobs as files ``ab/cdef...`` under one folder, synced before they are acknowledged."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        (root / "incoming").mkdir(parents=True, exist_ok=True)
+        for leftover in (root / "incoming").iterdir():
+            leftover.unlink()
+
+    def put(self, content: bytes) -> str:
+        digest = "sha256:" + hashlib.sha256(content).hexdigest()
+        if self._path(digest).exists():
+            return digest
+        with self.writer() as writer:
+            writer.write(content)
+            return writer.commit()
+
+    def writer(self, *, limit: int | None = None) -> BlobWriter:
+        return _LocalWriter(self._root, limit)
+
+    def get(self, digest: str) -> bytes:
+        content = b"".join(self.chunks(digest))
+        if hashlib.sha256(content).hexdigest() != digest.removeprefix("sha256:"):
+            raise Corrupt(f"The blob {digest} has been altered since it was stored. Restore it from a backup.")
+        return content
+
+    def chunks(self, digest: str) -> Iterator[bytes]:
+        with self._open(digest) as file:
+            while chunk := file.read(_CHUNK):
+                yield chunk
+
+    def size(self, digest: str) -> int:
+        try:
+            return self._path(digest).stat().st_size
+        except FileNotFoundError:
+            raise Missing(f"There is no blob {digest}.") from None
+
+    def has(self, digest: str) -> bool:
+        return self._path(digest).exists()
+
+    def delete(self, digest: str) -> None:
+        self._path(digest).unlink(missing_ok=True)
+
+    def _open(self, digest: str) -> BinaryIO:
+        try:
+            return self._path(digest).open("rb")
+        except FileNotFoundError:
+            raise Missing(f"There is no blob {digest}.") from None
+
+    def _path(self, digest: str) -> Path:
+        if not is_digest(digest):
+            raise Invalid(f"{digest!r} is not a digest: sha256:<64 hex digits> is expected.")
+        name = digest.removeprefix("sha256:")
+        return self._root / name[:2] / name[2:]
+
+
+class _LocalWriter:
+    def __init__(self, root: Path, limit: int | None) -> None:
+        self._root = root
+        self._limit = limit
+        self._hash = hashlib.sha256()
+        self.size = 0
+        descriptor, name = tempfile.mkstemp(dir=root / "incoming")
+        self._name = Path(name)
+        self._file = os.fdopen(descriptor, "wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+        self._name.unlink(missing_ok=True)
+
+    def write(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self._limit is not None and self.size > self._limit:
+            raise TooLarge(f"The content is larger than the limit of {self._limit} bytes.", limit=self._limit)
+        self._hash.update(chunk)
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise StorageFull(f"The content could not be stored ({error.strerror}). Free some space and try again.") from error
+
+    def commit(self) -> str:
+        digest = self._hash.hexdigest()
+        target = self._root / digest[:2] / digest[2:]
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            if not target.exists():
+                target.parent.mkdir(exist_ok=True)
+                self._name.replace(target)
+                _sync_folder(target.parent)
+                _sync_folder(self._root)
+        except OSError as error:
+            raise StorageFull(f"The content could not be stored ({error.strerror}). Free some space and try again.") from error
+        return f"sha256:{digest}"
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Durable background work: workflows that survive kill -9, subscriptions to events, schedules."""
