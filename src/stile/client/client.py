@@ -1,0 +1,184 @@
+"""The way in: a client of one server, acting as one person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from stile.client import data, tracking
+from stile.client.credentials import resolve
+from stile.client.scope import listed
+from stile.client.session import Session, segment
+from stile.client.tracking import Run
+from stile.client.use_case import UseCase
+
+
+class Client:
+    """A client of a Stile server. Asks the server nothing until a verb is called.
+
+    Args:
+        url: the server; default ``$STILE_URL``, else the last ``stile login``, else the local default.
+        token: who is asking; default ``$STILE_TOKEN``, else the one kept for that server; "" for nobody.
+        timeout_s: longest wait for one answer.
+
+    Attributes:
+        session: the connection, for requests that have no verb yet.
+    """
+
+    def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = 30.0) -> None:
+        self.session = Session(resolve(url, token), timeout_s)
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        return self.session.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close kept-alive connections."""
+        self.session.close()
+
+    # people and use cases
+
+    def me(self) -> dict[str, Any]:
+        """Who the server takes the caller for, and with which roles."""
+        answer: dict[str, Any] = self.session.get("/api/v1/me")
+        return answer
+
+    def add_person(self, name: str, *, kind: str = "person", display: str = "", **fields: Any) -> dict[str, Any]:
+        """Create an account (``kind``: ``person`` or ``service``)."""
+        body = {"name": name, "kind": kind, "display": display, **fields}
+        answer: dict[str, Any] = self.session.post("/api/v1/people", body)
+        return answer
+
+    def people(self) -> list[dict[str, Any]]:
+        """Accounts."""
+        return listed(self.session.get("/api/v1/people"), "people")
+
+    def create_token(self, person: str, label: str, days: int = 90) -> str:
+        """A new token for a person; it is shown this once."""
+        answer = self.session.post(f"/api/v1/people/{segment(person)}/tokens", {"label": label, "days": days})
+        return str(answer["token"])
+
+    def create_use_case(self, name: str, **charter: Any) -> UseCase:
+        """Write a new charter (title, problem, decision, users, kpi, harms, tier, segment, positive, solo ...)."""
+        self.session.post("/api/v1/use-cases", {"name": name, **charter})
+        return UseCase(self.session, name)
+
+    def use_cases(self) -> list[dict[str, Any]]:
+        """All charters."""
+        return listed(self.session.get("/api/v1/use-cases"), "use-cases")
+
+    def use_case(self, name: str) -> UseCase:
+        """A handle on a use case."""
+        return UseCase(self.session, name)
+
+    # tracking
+
+    def start_run(self, experiment: str, name: str = "", tags: Mapping[str, str] | None = None) -> Run:
+        """Open a run in an experiment, which is created when it is new."""
+        return tracking.start_run(self.session, experiment, name, tags or {})
+
+    # bytes and evidence
+
+    def put_blob(self, content: bytes | Path) -> str:
+        """Store bytes, or a file in pieces; returns their digest."""
+        return data.put_blob(self.session, content)
+
+    def get_blob(self, digest: str) -> bytes:
+        """Stored bytes."""
+        return self.session.download(f"/api/v1/blobs/{segment(digest)}")
+
+    def evaluation(self, evaluation_id: str) -> dict[str, Any]:
+        """How far an evaluation has come."""
+        return data.evaluation(self.session, evaluation_id)
+
+    def evidence(self, digest: str) -> dict[str, Any]:
+        """An evidence document."""
+        return data.evidence(self.session, digest)
+
+    # promotions and decisions by id
+
+    def promotion(self, promotion_id: str) -> dict[str, Any]:
+        """A promotion request with its approvals."""
+        answer: dict[str, Any] = self.session.get(f"/api/v1/promotions/{segment(promotion_id)}")
+        return answer
+
+    def approve(self, promotion_id: str, role: str, verdict: str, reason: str) -> dict[str, Any]:
+        """Say ``yes`` or ``no`` to a promotion, in a role one holds."""
+        answer: dict[str, Any] = self.session.post(
+            f"/api/v1/promotions/{segment(promotion_id)}/approvals",
+            {"role": role, "verdict": verdict, "reason": reason},
+        )
+        return answer
+
+    def decision(self, decision_id: str) -> dict[str, Any]:
+        """A decision with its verdicts, approvals and traces."""
+        answer: dict[str, Any] = self.session.get(f"/api/v1/decisions/{segment(decision_id)}")
+        return answer
+
+    # live traffic by id
+
+    def prediction(self, prediction_id: str) -> dict[str, Any]:
+        """One answer of a gateway."""
+        answer: dict[str, Any] = self.session.get(f"/api/v1/predictions/{segment(prediction_id)}")
+        return answer
+
+    def why(self, prediction_id: str) -> dict[str, Any]:
+        """The chain from one answer up to the vote."""
+        answer: dict[str, Any] = self.session.get(f"/api/v1/predictions/{segment(prediction_id)}/why")
+        return answer
+
+    def give_feedback(
+        self, prediction_id: str, verdict: str, reason: str = "", corrected: Any = None
+    ) -> dict[str, Any]:
+        """Say what one thinks of an answer, in the use case's own verdicts."""
+        body = {"verdict": verdict, "reason": reason}
+        if corrected is not None:
+            body["corrected"] = corrected
+        answer: dict[str, Any] = self.session.post(f"/api/v1/predictions/{segment(prediction_id)}/feedback", body)
+        return answer
+
+    def window(self, window_id: str) -> dict[str, Any]:
+        """One closed window with its evidence."""
+        answer: dict[str, Any] = self.session.get(f"/api/v1/windows/{segment(window_id)}")
+        return answer
+
+    def acknowledge(self, alert_id: str, cause: str) -> dict[str, Any]:
+        """Own an alert by naming its cause."""
+        answer: dict[str, Any] = self.session.post(f"/api/v1/alerts/{segment(alert_id)}/acknowledge", {"cause": cause})
+        return answer
+
+    # the board and the ledger
+
+    def move_card(self, card_id: str, **fields: Any) -> dict[str, Any]:
+        """Change a card."""
+        answer: dict[str, Any] = self.session.patch(f"/api/v1/cards/{segment(card_id)}", fields)
+        return answer
+
+    def comment(self, card_id: str, text: str) -> dict[str, Any]:
+        """Comment on a card."""
+        answer: dict[str, Any] = self.session.post(f"/api/v1/cards/{segment(card_id)}/comments", {"text": text})
+        return answer
+
+    def inbox(self) -> list[dict[str, Any]]:
+        """What waits for the caller."""
+        return listed(self.session.get("/api/v1/inbox"), "inbox")
+
+    def ledger(self, after: int = 0, limit: int = 1000) -> list[dict[str, Any]]:
+        """Entries of the ledger after a position."""
+        return listed(self.session.get("/api/v1/ledger", after=after or None, limit=limit), "entries")
+
+    def verify_ledger(self) -> dict[str, Any]:
+        """Have the server check its ledger: size, root, findings."""
+        answer: dict[str, Any] = self.session.get("/api/v1/ledger/verify")
+        return answer

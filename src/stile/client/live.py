@@ -1,0 +1,43 @@
+"""The live half of a use case: its deployment, predictions, what was said and known of them, windows, alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stile.client.scope import Scope
+
+
+class LiveVerbs(Scope):
+    """Deployment, predictions, feedback, outcomes, windows and alerts of one use case."""
+
+    def deployment(self, after: int | None = None, wait_s: float = 0.0) -> dict[str, Any]:
+        """What a gateway should run; with ``after`` waits up to ``wait_s`` for a newer revision."""
+        answer: dict[str, Any] = self._session.get(
+            self._path("deployment"), after=after, wait=wait_s or None, timeout_s=wait_s + 30.0
+        )
+        return answer
+
+    def predictions(self, after: str | int | None = None, limit: int = 100) -> list[dict[str, Any]]:
+        """Answers given by gateways."""
+        return self._list("predictions", after=after, limit=limit)
+
+    def add_outcomes(self, outcomes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+        """Record what turned out true: ``{"prediction", "outcome", "source", "at"?}`` each."""
+        return self._post("outcomes", {"outcomes": [dict(outcome) for outcome in outcomes]})
+
+    def feedback_queue(self) -> list[dict[str, Any]]:
+        """Predictions a person should look at, most useful first."""
+        return self._list("feedback-queue")
+
+    def close_window(self, until: int | None = None) -> dict[str, Any]:
+        """Close the open window of live traffic now."""
+        return self._post("windows", {} if until is None else {"until": until})
+
+    def windows(self) -> list[dict[str, Any]]:
+        """Closed windows."""
+        return self._list("windows")
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """Breaches on live traffic."""
+        return self._list("alerts")

@@ -1,0 +1,190 @@
+"""One connection to a server: requests out, JSON in, and the server's errors as the same classes it raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from stile.client.credentials import Credentials
+from stile.kernel import errors
+from stile.kernel.errors import Forbidden, StileError, Unauthenticated, Unavailable
+
+if TYPE_CHECKING:
+    import httpx
+
+_MLFLOW_CODES: dict[str, type[StileError]] = {
+    "INVALID_PARAMETER_VALUE": errors.Invalid,
+    "BAD_REQUEST": errors.Invalid,
+    "RESOURCE_ALREADY_EXISTS": errors.Exists,
+    "RESOURCE_DOES_NOT_EXIST": errors.Missing,
+    "NOT_FOUND": errors.Missing,
+    "ENDPOINT_NOT_FOUND": errors.Missing,
+    "UNAUTHENTICATED": Unauthenticated,
+    "PERMISSION_DENIED": Forbidden,
+    "RESOURCE_CONFLICT": errors.Conflict,
+    "TEMPORARILY_UNAVAILABLE": Unavailable,
+}
+_STATUS: dict[int, type[StileError]] = {
+    400: errors.Invalid,
+    401: Unauthenticated,
+    403: Forbidden,
+    404: errors.Missing,
+    409: errors.Conflict,
+    413: errors.TooLarge,
+    429: errors.TooMany,
+    503: Unavailable,
+}
+
+
+class Session:
+    """Talks to one server as one person.
+
+    Connections are kept alive; ``close`` them or use the client as a context manager. Safe to
+    use from several threads.
+
+    Args:
+        credentials: where, and as whom.
+        timeout_s: longest wait for one answer; uploads and long polls may take longer by argument.
+    """
+
+    def __init__(self, credentials: Credentials, timeout_s: float = 30.0) -> None:
+        self.url = credentials.url
+        self._token = credentials.token
+        self._timeout_s = timeout_s
+        self._http: httpx.Client | None = None
+
+    def get(self, path: str, *, timeout_s: float | None = None, **query: Any) -> Any:
+        """The JSON answer to GET; query values of None or "" are left out."""
+        return self.call("GET", path, query=query, timeout_s=timeout_s)
+
+    def post(self, path: str, body: Any = None, *, timeout_s: float | None = None) -> Any:
+        """The JSON answer to POST of a JSON body (``{}`` when None)."""
+        return self.call("POST", path, body={} if body is None else body, timeout_s=timeout_s)
+
+    def patch(self, path: str, body: Any) -> Any:
+        """The JSON answer to PATCH."""
+        return self.call("PATCH", path, body=body)
+
+    def put(self, path: str, body: Any) -> Any:
+        """The JSON answer to PUT of a JSON body."""
+        return self.call("PUT", path, body=body)
+
+    def upload(self, path: str, content: bytes | Iterable[bytes]) -> Any:
+        """PUT raw bytes, streamed when given as pieces; the JSON answer (None when it has no body)."""
+        response = self._send("PUT", path, content=content, timeout_s=600.0)
+        return _decoded(response.content)
+
+    def download(self, path: str) -> bytes:
+        """The raw bytes of GET."""
+        return self._send("GET", path, timeout_s=600.0).content
+
+    def call(
+        self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+    ) -> Any:  # fmt: skip
+        """Any method with a JSON body and a JSON answer.
+
+        Raises:
+            StileError: the class named by the server's error code, with its message and details.
+            Unavailable: no server answers at the address, or it did not answer in time.
+        """
+        params = {key: value for key, value in (query or {}).items() if value not in (None, "")}
+        content = None if body is None else msgspec.json.encode(body)
+        response = self._send(method, path, content=content, params=params, timeout_s=timeout_s)
+        return _decoded(response.content)
+
+    def close(self) -> None:
+        """Close kept-alive connections; the session may be used again."""
+        if self._http is not None:
+            self._http.close()
+            self._http = None
+
+    def _send(
+        self, method: str, path: str, *, content: bytes | Iterable[bytes] | None = None,
+        params: dict[str, Any] | None = None, timeout_s: float | None = None,
+    ) -> httpx.Response:  # fmt: skip
+        import httpx
+
+        kind = "application/json" if isinstance(content, bytes) and "/blobs" not in path else "application/octet-stream"
+        try:
+            response = self._client().request(
+                method, path, content=content, params=params or None,
+                headers={"content-type": kind} if content is not None else None,
+                timeout=self._timeout_s if timeout_s is None else timeout_s,
+            )  # fmt: skip
+        except httpx.ConnectError as error:
+            raise Unavailable(f"No Stile server answers at {self.url}. Start one with: stile up") from error
+        except httpx.TimeoutException as error:
+            raise Unavailable(f"The server at {self.url} did not answer in time. Try again.") from error
+        except httpx.HTTPError as error:
+            raise Unavailable(f"The connection to {self.url} broke ({error or type(error).__name__}).") from error
+        if response.status_code >= 400:
+            raise error_from(response.status_code, response.content)
+        return response
+
+    def _client(self) -> httpx.Client:
+        if self._http is None:
+            import httpx
+
+            headers = {"authorization": f"Bearer {self._token}"} if self._token else {}
+            # trust_env off: a proxy meant for the internet must not see a local server's traffic
+            self._http = httpx.Client(base_url=self.url, headers=headers, trust_env=not _is_local(self.url))
+        return self._http
+
+
+def segment(text: object) -> str:
+    """``text`` as one segment of a URL path."""
+    return quote(str(text), safe="")
+
+
+def error_from(status: int, content: bytes) -> StileError:
+    """The server's error as the class it stands for, from our envelope or MLflow's."""
+    try:
+        body = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = {}
+    if not isinstance(body, dict):
+        body = {}
+    envelope = body.get("error")
+    if isinstance(envelope, dict):
+        kind = classes_by_code().get(str(envelope.get("code")), _STATUS.get(status, StileError))
+        return made(kind, str(envelope.get("message", "")), envelope.get("details"))
+    kind = _MLFLOW_CODES.get(str(body.get("error_code")), _STATUS.get(status, StileError))
+    message = str(body.get("message") or "")
+    return made(kind, message or f"The server answered {status} without saying why. Is this a Stile server?", None)
+
+
+def classes_by_code() -> dict[str, type[StileError]]:
+    """Every class of the error tree by its stable code."""
+    found: dict[str, type[StileError]] = {}
+    waiting = [StileError]
+    while waiting:
+        kind = waiting.pop()
+        found[kind.code] = kind
+        waiting += kind.__subclasses__()
+    return found
+
+
+def made(kind: type[StileError], message: str, details: Any) -> StileError:
+    """An error of ``kind`` with the server's own words (some classes word themselves when raised at home)."""
+    error = kind.__new__(kind)
+    StileError.__init__(error, message)
+    error.details = details if isinstance(details, dict) else {}
+    return error
+
+
+def _decoded(content: bytes) -> Any:
+    if not content:
+        return None
+    try:
+        return msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StileError("The answer is not JSON. Is this a Stile server?") from error
+
+
+def _is_local(url: str) -> bool:
+    host = url.split("://", 1)[-1].split("/", 1)[0].rsplit("@", 1)[-1]
+    return host.startswith(("127.", "localhost", "[::1]"))
