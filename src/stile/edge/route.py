@@ -6,14 +6,22 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from starlette.requests import Request
 from starlette.responses import Response
 
+from stile.edge.errors import error_response
+from stile.kernel.errors import StileError
 from stile.kernel.permission import Permission
 
 if TYPE_CHECKING:
     from stile.edge.call import Call
 
 Handler = Callable[["Call"], Awaitable[Response]]
+ErrorRenderer = Callable[[StileError, Request], Response]
+
+
+def _plain_error(error: StileError, request: Request) -> Response:  # noqa: ARG001  the JSON envelope is the same for all
+    return error_response(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class Route:
         handler: answers the call, after the check.
         streams: the body is read by the handler piece by piece; the JSON size limit does not apply.
         summary: one line for the API description.
+        on_error: turns an error (also a denied permission) into this protocol's answer.
     """
 
     method: str
@@ -36,6 +45,7 @@ class Route:
     handler: Handler
     streams: bool = False
     summary: str = ""
+    on_error: ErrorRenderer = _plain_error
 
     def __post_init__(self) -> None:
         if not isinstance(self.permission, Permission):

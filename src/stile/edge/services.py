@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stile.edge.auth import Authenticator
 from stile.edge.live import Live
+from stile.kernel.ids import Ids
 from stile.kernel.settings import Settings
 from stile.store.blobs import BlobStore
 from stile.store.database import Database
@@ -20,3 +22,5 @@ class Services:
     blobs: BlobStore
     background: Background
     live: Live
+    authenticator: Authenticator
+    ids: Ids

@@ -1,0 +1,1 @@
+"""Who works on what: use cases with their charters, members and roles, accounts, tokens, sessions."""

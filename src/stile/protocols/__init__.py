@@ -1,0 +1,1 @@
+"""The languages Stile speaks to the outside: MLflow's, the inference protocols, its own REST API."""

@@ -1,0 +1,1 @@
+"""What tests of Stile, and of things built on Stile, run against: real servers in small."""

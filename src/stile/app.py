@@ -1,0 +1,179 @@
+"""Where everything is wired together, and nowhere else.
+
+``build`` makes the ASGI application from settings; ``serve`` runs it until it is told to stop.
+The order of start-up keeps the first answer fast: open the store, answer, and only then bring
+up the durable workflows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+import uvicorn
+
+from stile import __version__
+from stile.edge.auth import Authenticator
+from stile.edge.dispatch import Dispatcher
+from stile.edge.live import Live
+from stile.edge.route import Route
+from stile.edge.services import Services
+from stile.kernel.clock import Clock, SystemClock
+from stile.kernel.errors import Invalid, StileError, Unavailable
+from stile.kernel.ids import Ids, RandomIds
+from stile.kernel.permission import Role
+from stile.kernel.settings import Settings
+from stile.people import account_records
+from stile.protocols.rest import health, people
+from stile.protocols.rest import store as store_routes
+from stile.store import checkpoints
+from stile.store.blobs import LocalBlobs
+from stile.store.sqlite import SqliteDatabase
+from stile.work.inline import InlineBackground
+
+_CHECKPOINT_EVERY_S = 30.0
+
+
+def routes() -> list[Route]:
+    """Every route of the server, by protocol."""
+    return [
+        *health.ROUTES,
+        *people.ROUTES,
+        *store_routes.ROUTES,
+    ]
+
+
+def build(settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None) -> Dispatcher:
+    """The application over the data in ``settings.data_dir``.
+
+    Raises:
+        Unavailable: another server uses the same folder, or it cannot be written.
+        Invalid: the address can be reached from elsewhere but nobody has an account.
+    """
+    clock = clock or SystemClock()
+    ids = ids or RandomIds(clock)
+    folder = Path(settings.data_dir)
+    lock = _claim(folder)
+    db = SqliteDatabase(folder / "stile.db", clock=clock, ids=ids)
+    try:
+        _refuse_open_door(settings, db)
+    except StileError:
+        db.close()
+        lock.close()
+        raise
+    live = Live()
+    background = InlineBackground()
+    services = Services(
+        settings=settings,
+        db=db,
+        blobs=LocalBlobs(folder / "blobs"),
+        background=background,
+        live=live,
+        authenticator=Authenticator(db, settings),
+        ids=ids,
+    )
+
+    def start() -> None:
+        background.every(
+            "ledger-checkpoint",
+            _CHECKPOINT_EVERY_S,
+            lambda: checkpoints.take(db, folder / "keys" / "ledger.key", folder / "checkpoints.txt"),
+        )
+
+    def stop() -> None:
+        live.close()
+        db.close()
+        lock.close()
+
+    return Dispatcher(routes(), services, on_startup=start, on_shutdown=stop)
+
+
+def serve(settings: Settings) -> int:
+    """Run the server until SIGTERM or Ctrl-C; returns the exit code of the process."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        application = build(settings)
+    except StileError as error:
+        print(f"stile: {error.message}", file=sys.stderr)
+        return 3
+    server = _Server(config(application, settings), settings)
+    server.run()
+    return 0 if server.started else 3
+
+
+def config(application: Dispatcher, settings: Settings) -> uvicorn.Config:
+    """How uvicorn runs the application: one process, no access log, answers flushed at once."""
+    return uvicorn.Config(
+        application,
+        host=settings.host,
+        port=settings.port,
+        http="httptools",
+        loop="uvloop",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=5,
+        h11_max_incomplete_event_size=64 << 10,
+        proxy_headers=False,
+    )
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that says one line when it is ready, and ends event streams when it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            print(
+                f"Stile {__version__} is ready at {self._settings.url} (data in {self._settings.data_dir}). Ctrl-C stops it.",
+                flush=True,
+            )
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        application = self.config.app
+        if isinstance(application, Dispatcher):
+            application.services.live.close()
+        await super().shutdown(sockets)  # type: ignore[arg-type]
+
+
+def _claim(folder: Path) -> IO[str]:
+    """Take the data folder for this process; the lock goes away with the process, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        raise Unavailable(f"The data folder {folder} cannot be used ({error.strerror}). Choose another with --data.") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        holder = lock.read().strip()
+        lock.close()
+        raise Unavailable(
+            f"Another Stile server (process {holder or 'unknown'}) uses {folder}. Stop it, or choose another folder with --data."
+        ) from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _refuse_open_door(settings: Settings, db: SqliteDatabase) -> None:
+    if settings.on_loopback:
+        return
+    operators = [a for a in db.read(account_records.all_accounts) if Role.OPERATOR in a.system_roles and not a.disabled]
+    if not operators:
+        raise Invalid(
+            f"{settings.host} can be reached from other machines, but there is no operator account yet. "
+            "Start on loopback first, then: stile user add NAME --operator, and start again."
+        )

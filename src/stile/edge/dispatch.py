@@ -1,0 +1,196 @@
+"""The ASGI application: finds the route, who is asking and whether they may, and answers every error in its protocol."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import compile_path
+from starlette.types import Message, Receive, Scope, Send
+
+from stile.edge.call import Call
+from stile.edge.errors import error_response
+from stile.edge.guard import Guard
+from stile.edge.route import Route, check_table
+from stile.edge.services import Services
+from stile.kernel.errors import Forbidden, Missing, StileError, Unauthenticated
+from stile.kernel.permission import Permission, PrincipalKind, may
+
+logger = logging.getLogger("stile")
+
+_Params = dict[str, Any]
+
+
+class RouteTable:
+    """Finds routes: exact paths by look-up, the others by their first segments and then by pattern."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = check_table(routes)
+        self._exact: dict[str, dict[str, Route]] = {}
+        patterns: dict[str, tuple[re.Pattern[str], dict[str, Any], dict[str, Route]]] = {}
+        for route in self.routes:
+            if "{" not in route.path:
+                self._exact.setdefault(route.path, {})[route.method] = route
+                continue
+            if route.path not in patterns:
+                regex, _, converters = compile_path(route.path)
+                patterns[route.path] = (regex, converters, {})
+            patterns[route.path][2][route.method] = route
+        self._buckets: dict[str, list[tuple[re.Pattern[str], dict[str, Any], dict[str, Route]]]] = {}
+        for path, pattern in patterns.items():
+            self._buckets.setdefault(_fixed_prefix(path), []).append(pattern)
+        self._depths = sorted({prefix.count("/") for prefix in self._buckets}, reverse=True)
+
+    def find(self, method: str, path: str) -> tuple[Route | None, _Params, list[str]]:
+        """(route, path parameters, methods the path knows); the route is None when nothing fits."""
+        known = self._exact.get(path)
+        if known is not None:
+            return _pick(known, method), {}, sorted(known)
+        segments = path.split("/")
+        methods: list[str] = []
+        for depth in self._depths:
+            if depth >= len(segments):
+                continue
+            for regex, converters, by_method in self._buckets.get("/".join(segments[:depth]) + "/", ()):
+                match = regex.match(path)
+                if match is None:
+                    continue
+                methods.extend(by_method)
+                route = _pick(by_method, method)
+                if route is not None:
+                    params = {name: converters[name].convert(value) for name, value in match.groupdict().items()}
+                    return route, params, methods
+        return None, {}, sorted(set(methods))
+
+
+class Dispatcher:
+    """One ASGI callable for all protocols.
+
+    Args:
+        routes: every route of the server.
+        services: what handlers may use.
+        on_startup, on_shutdown: called once each by the server.
+    """
+
+    def __init__(
+        self,
+        routes: Iterable[Route],
+        services: Services,
+        *,
+        on_startup: Callable[[], None],
+        on_shutdown: Callable[[], None],
+    ) -> None:
+        self.table = RouteTable(routes)
+        self.services = services
+        self._guard = Guard(services.settings)
+        self._on_startup = on_startup
+        self._on_shutdown = on_shutdown
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one ASGI connection."""
+        if scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        route, params, known = self.table.find(method, path)
+        scope["path_params"] = params
+        request = Request(scope, receive)
+        response = await self._respond(request, route, known)
+        guard = self._guard
+        started = False
+
+        async def send_adorned(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                guard.adorn(MutableHeaders(scope=message), path=path)
+            await send(message)
+
+        try:
+            await response(scope, receive, send_adorned)
+        except ClientDisconnect:
+            return
+        except StileError as error:
+            if started:  # a stream that broke half-way can only be cut off
+                logger.warning("%s %s broke off: %s", method, path, error)
+                raise
+            render = route.on_error if route else None
+            late = render(error, request) if render else error_response(error)
+            await late(scope, receive, send_adorned)
+
+    async def _respond(self, request: Request, route: Route | None, known: list[str]) -> Response:
+        render = route.on_error if route is not None else lambda error, _: error_response(error)
+        settings = self.services.settings
+        limit = settings.max_upload_bytes if route is not None and route.streams else settings.max_json_bytes
+        try:
+            refusal = self._guard.refusal(request.method, Headers(scope=request.scope), limit=limit)
+            if refusal is not None:
+                return render(refusal, request)
+            if route is None:
+                return self._no_route(request, known)
+            principal = await self.services.authenticator.principal(request)
+            use_case = request.path_params.get("use_case")
+            verdict = may(principal, route.permission, use_case)
+            if not verdict.allowed and not await self._solo_allows(principal.kind, route.permission, use_case):
+                if principal.kind is PrincipalKind.NOBODY:
+                    return render(Unauthenticated("Sign in first, or send 'Authorization: Bearer <token>'."), request)
+                message = f"{principal.name} may not do this: {verdict.reason}."
+                return render(Forbidden(message, permission=route.permission), request)
+            return await route.handler(Call(request, principal, self.services))
+        except StileError as error:
+            if error.code in ("internal_error", "corrupt"):
+                logger.error("%s %s: %s", request.method, request.url.path, error)
+            return render(error, request)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:
+            incident = self.services.ids.ordered("err")
+            logger.exception("%s %s failed (%s)", request.method, request.url.path, incident)
+            return render(
+                StileError(f"Something went wrong on our side. The server's log says more under {incident}.", id=incident),
+                request,
+            )
+
+    async def _solo_allows(self, kind: PrincipalKind, permission: Permission, use_case: str | None) -> bool:
+        """Whether the one thing denied is an approval by the local user, left to the check against the record."""
+        return kind is PrincipalKind.LOCAL and permission is Permission.APPROVE and use_case is None
+
+    def _no_route(self, request: Request, known: list[str]) -> Response:
+        if known:
+            response = error_response(Missing(f"{request.url.path} does not know {request.method}. It knows {', '.join(known)}."))
+            response.status_code = 405
+            response.headers["Allow"] = ", ".join(known)
+            return response
+        return error_response(Missing(f"There is nothing at {request.url.path}."))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    self._on_startup()
+                except StileError as error:
+                    await send({"type": "lifespan.startup.failed", "message": error.message})
+                    return
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                self._on_shutdown()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def _pick(by_method: dict[str, Route], method: str) -> Route | None:
+    return by_method.get("GET" if method == "HEAD" else method)
+
+
+def _fixed_prefix(path: str) -> str:
+    """The path up to and including the slash before its first parameter."""
+    return path[: path.index("{")].rpartition("/")[0] + "/"

@@ -1,0 +1,159 @@
+"""Accounts: making them, their tokens and sessions, and who a credential stands for."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable
+
+import msgspec
+
+from stile.kernel.errors import Exists, Invalid, Missing
+from stile.kernel.permission import LOCAL_USER, NOBODY, Principal, PrincipalKind, Role
+from stile.people import account_records, use_case_records
+from stile.people.account_records import Account, Token
+from stile.people.tokens import hash_secret, new_token, well_formed
+from stile.store import ledger
+from stile.store.database import Tx
+
+NAME = re.compile(r"[a-z][a-z0-9._-]{1,63}")
+_RESERVED = frozenset({LOCAL_USER.name, NOBODY.name, "stile", "system"})
+_DAY_MS = 86_400_000
+SESSION_ENDS_MS = 7 * _DAY_MS
+SESSION_IDLE_MS = _DAY_MS // 2
+MAX_TOKEN_DAYS = 366
+
+
+class NewToken(msgspec.Struct, frozen=True, kw_only=True):
+    """A token at the one moment its text is known."""
+
+    id: int
+    token: str
+    person: str
+    label: str
+    expires_at: int
+
+
+def create(
+    tx: Tx,
+    *,
+    name: str,
+    kind: PrincipalKind = PrincipalKind.PERSON,
+    display: str = "",
+    password_hash: str | None = None,
+    system_roles: Iterable[Role] = (),
+    by: str,
+) -> Account:
+    """Make an account.
+
+    Raises:
+        Invalid: the name is not lower-case letters, digits, ``.``, ``_`` and ``-``, is reserved, or a role
+            is not one of the whole installation.
+        Exists: the name is taken.
+    """
+    if not NAME.fullmatch(name) or name in _RESERVED:
+        raise Invalid(
+            f"{name!r} cannot be an account name. Use 2 to 64 lower-case letters, digits, '.', '_' or '-', "
+            "beginning with a letter."
+        )
+    if kind not in (PrincipalKind.PERSON, PrincipalKind.SERVICE):
+        raise Invalid("An account is for a person or for a service.")
+    roles = list(system_roles)
+    for role in roles:
+        if role not in (Role.OPERATOR, Role.AUDITOR):
+            raise Invalid(f"{role} is a role in a use case. Give it there: stile member add USE_CASE {name} {role}.")
+    if account_records.find(tx, name):
+        raise Exists(f"There is already an account called {name}.")
+    account_records.insert(
+        tx, name=name, kind=kind, display=display or name, password_hash=password_hash, roles=roles, by=by
+    )
+    ledger.append(
+        tx, kind="account_created", use_case="", subject=name,
+        body={"account": name, "kind": kind, "system_roles": roles, "by": by},
+    )  # fmt: skip
+    return get(tx, name)
+
+
+def get(tx: Tx, name: str) -> Account:
+    """The account called ``name``.
+
+    Raises:
+        Missing: there is none.
+    """
+    account = account_records.find(tx, name)
+    if account is None:
+        raise Missing(f"There is no account called {name!r}. Make one with: stile user add {name}.")
+    return account
+
+
+def issue_token(tx: Tx, *, person: str, label: str, days: int = 90) -> NewToken:
+    """Make a token of an account; its text is in the answer and nowhere else.
+
+    Raises:
+        Missing: no such account.
+        Invalid: ``days`` is not in 1..366.
+    """
+    if not 1 <= days <= MAX_TOKEN_DAYS:
+        raise Invalid(f"A token lives between 1 and {MAX_TOKEN_DAYS} days.")
+    account = get(tx, person)
+    token = new_token(account.kind)
+    expires_at = tx.now_ms() + days * _DAY_MS
+    id = account_records.insert_token(
+        tx, name=person, hashed=hash_secret(token), label=label[:100], last4=token[-4:], expires_at=expires_at
+    )
+    return NewToken(id=id, token=token, person=person, label=label[:100], expires_at=expires_at)
+
+
+def tokens(tx: Tx, person: str) -> list[Token]:
+    """The tokens of an account, without their texts."""
+    get(tx, person)
+    return account_records.tokens_of(tx, person)
+
+
+def revoke_token(tx: Tx, *, person: str, id: int) -> None:
+    """End a token at once.
+
+    Raises:
+        Missing: the account has no live token with this number.
+    """
+    if not account_records.revoke_token(tx, person, id):
+        raise Missing(f"{person} has no live token number {id}.")
+
+
+def open_session(tx: Tx, *, person: str) -> str:
+    """Sign an account in; returns the secret for the cookie."""
+    get(tx, person)
+    secret = secrets.token_urlsafe(32)
+    account_records.insert_session(
+        tx, name=person, hashed=hash_secret(secret), ends_at=tx.now_ms() + SESSION_ENDS_MS
+    )
+    return secret
+
+
+def close_session(tx: Tx, secret: str) -> None:
+    """Sign out; a session that is already over is fine."""
+    account_records.delete_session(tx, hash_secret(secret))
+
+
+def principal_of_token(tx: Tx, token: str) -> Principal | None:
+    """Who a token stands for; None when it is malformed, unknown, expired or revoked."""
+    if not well_formed(token):
+        return None
+    account = account_records.account_of_token(tx, hash_secret(token))
+    return principal_of(tx, account) if account else None
+
+
+def principal_of_session(tx: Tx, secret: str) -> tuple[Principal, int] | None:
+    """(who a session stands for, when it was last seen); None when it is over."""
+    found = account_records.account_of_session(tx, hash_secret(secret), SESSION_IDLE_MS)
+    return (principal_of(tx, found[0]), found[1]) if found else None
+
+
+def principal_of(tx: Tx, account: Account) -> Principal:
+    """The account with the roles it holds."""
+    return Principal(
+        name=account.name,
+        kind=account.kind,
+        system_roles=frozenset(account.system_roles),
+        team_roles=use_case_records.roles_by_use_case(tx, account.name),
+    )
