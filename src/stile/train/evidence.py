@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from stile.data.profile import Profile
 from stile.kernel.canonical import digest_of
 
 
@@ -120,40 +121,6 @@ class Computed(msgspec.Struct, frozen=True, kw_only=True):
     at: int  # ms since 1970 UTC
     code: str  # version or digest of the computing code
     seed: int = 0
-
-
-class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """Summary of one column, fit to compare later windows with.
-
-    Numeric columns carry fixed ``edges`` (B-1 inner edges for B bins) with exact counts per
-    bin and a quantile grid; categorical columns carry counts by category. Missing values are
-    counted apart and are in no bin.
-    """
-
-    name: str
-    kind: Literal["numeric", "categorical"]
-    n: int
-    missing: int
-    edges: list[float] = []
-    counts: list[int] = []
-    quantiles: list[float] = []
-    categories: dict[str, int] = {}
-    other: int = 0  # rows in categories beyond the listed ones
-    minimum: float | None = None
-    maximum: float | None = None
-    mean: float | None = None
-    std: float | None = None
-
-
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """Summary of a table: the reference that live windows are compared with."""
-
-    rows: int
-    columns: list[ColumnProfile]
-
-    def column(self, name: str) -> ColumnProfile | None:
-        """The profile of the named column, or None."""
-        return next((column for column in self.columns if column.name == name), None)
 
 
 class Drift(msgspec.Struct, frozen=True, kw_only=True):
