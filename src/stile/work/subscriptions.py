@@ -83,6 +83,10 @@ class Subscriptions:
         """
         self._add(subscriber, kind, handler, in_transaction=False)
 
+    def watch(self, subscriber: str, handler: Callable[[Event, int], None]) -> None:
+        """Like ``after_commit``, for events of every kind."""
+        self._add(subscriber, Event, handler, in_transaction=False)
+
     def start(self) -> None:
         """Begin to deliver, in a thread of its own."""
         if self._thread is None:
@@ -166,7 +170,7 @@ class Subscriptions:
         for posted in batch:
             if self._stopping.is_set():
                 return False
-            handler = subscriber.handlers.get(posted.name)
+            handler = subscriber.handlers.get(posted.name) or subscriber.handlers.get(Event.__name__)
             if handler is None or posted.event is None:
                 continue
             if not self._hand_over(subscriber, posted, handler):
