@@ -77,11 +77,14 @@ def build(settings: Settings, *, clock: Clock | None = None, ids: Ids | None = N
         ids=ids,
     )
 
+    def checkpoint() -> None:
+        checkpoints.take(db, folder / "keys" / "ledger.key", folder / "checkpoints.txt")
+
     def start() -> None:
         background.every(
             "ledger-checkpoint",
             _CHECKPOINT_EVERY_S,
-            lambda: checkpoints.take(db, folder / "keys" / "ledger.key", folder / "checkpoints.txt"),
+            checkpoint,
         )
 
     def stop() -> None:
@@ -135,7 +138,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)  # type: ignore[arg-type]
         if self.started:
             print(
-                f"Stile {__version__} is ready at {self._settings.url} (data in {self._settings.data_dir}). Ctrl-C stops it.",
+                f"Stile {__version__} is ready at {self._settings.url} (data in {self._settings.data_dir}). "
+                "Ctrl-C stops it.",
                 flush=True,
             )
 
@@ -152,7 +156,9 @@ def _claim(folder: Path) -> IO[str]:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("a+")
     except OSError as error:
-        raise Unavailable(f"The data folder {folder} cannot be used ({error.strerror}). Choose another with --data.") from error
+        raise Unavailable(
+            f"The data folder {folder} cannot be used ({error.strerror}). Choose another with --data."
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -160,7 +166,8 @@ def _claim(folder: Path) -> IO[str]:
         holder = lock.read().strip()
         lock.close()
         raise Unavailable(
-            f"Another Stile server (process {holder or 'unknown'}) uses {folder}. Stop it, or choose another folder with --data."
+            f"Another Stile server (process {holder or 'unknown'}) uses {folder}. "
+            "Stop it, or choose another folder with --data."
         ) from None
     lock.truncate(0)
     lock.write(str(os.getpid()))

@@ -99,7 +99,9 @@ class Authenticator:
             except (binascii.Error, UnicodeDecodeError):
                 raise Unauthenticated("The Authorization header is not valid Basic authentication.") from None
             return await self._of_token(token)
-        raise Unauthenticated("The Authorization header must be 'Bearer <token>'. Make a token with: stile token create.")
+        raise Unauthenticated(
+            "The Authorization header must be 'Bearer <token>'. Make a token with: stile token create."
+        )
 
     async def _of_token(self, token: str) -> Principal:
         key = hash_secret(token)
@@ -108,7 +110,9 @@ class Authenticator:
             return cached
         principal = await self._db.aread(lambda tx: accounts.principal_of_token(tx, token))
         if principal is None:
-            raise Unauthenticated("The token is not valid: mistyped, expired or revoked. Make one with: stile token create.")
+            raise Unauthenticated(
+                "The token is not valid: mistyped, expired or revoked. Make one with: stile token create."
+            )
         return self._remember(key, principal)
 
     async def _of_session(self, secret: str) -> Principal | None:
@@ -139,7 +143,9 @@ class Authenticator:
             count, at = self._failures.get(key, (0, 0.0))
             wait = at + min(2.0 ** (count - 3), 300.0) - time.monotonic() if count >= 3 else 0.0
             if wait > 0:
-                raise TooMany(f"Too many wrong tries. Wait {wait:.0f} seconds and try again.", retry_after_s=round(wait))
+                raise TooMany(
+                    f"Too many wrong tries. Wait {wait:.0f} seconds and try again.", retry_after_s=round(wait)
+                )
 
 
 def _from_this_machine(request: Request) -> bool:

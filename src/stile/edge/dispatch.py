@@ -1,4 +1,4 @@
-"""The ASGI application: finds the route, who is asking and whether they may, and answers every error in its protocol."""
+"""The ASGI application: finds the route, who asks and whether they may, and answers errors in the route's protocol."""
 
 from __future__ import annotations
 
@@ -155,7 +155,9 @@ class Dispatcher:
             incident = self.services.ids.ordered("err")
             logger.exception("%s %s failed (%s)", request.method, request.url.path, incident)
             return render(
-                StileError(f"Something went wrong on our side. The server's log says more under {incident}.", id=incident),
+                StileError(
+                    f"Something went wrong on our side. The server's log says more under {incident}.", id=incident
+                ),
                 request,
             )
 
@@ -165,7 +167,9 @@ class Dispatcher:
 
     def _no_route(self, request: Request, known: list[str]) -> Response:
         if known:
-            response = error_response(Missing(f"{request.url.path} does not know {request.method}. It knows {', '.join(known)}."))
+            response = error_response(
+                Missing(f"{request.url.path} does not know {request.method}. It knows {', '.join(known)}.")
+            )
             response.status_code = 405
             response.headers["Allow"] = ", ".join(known)
             return response

@@ -79,9 +79,7 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     Permission.FEEDBACK: frozenset({Role.DOMAIN_EXPERT, Role.PRODUCT_MANAGER, Role.DATA_SCIENTIST, Role.COMPLIANCE}),
     Permission.MONITOR: frozenset({Role.ML_ENGINEER, Role.DATA_ENGINEER, Role.DATA_SCIENTIST, Role.SERVICE}),
     Permission.BOARD: _PEOPLE,
-    Permission.USE_CASE_WRITE: frozenset(
-        {Role.PRODUCT_MANAGER, Role.DATA_SCIENTIST, Role.ML_ENGINEER, Role.OPERATOR}
-    ),
+    Permission.USE_CASE_WRITE: frozenset({Role.PRODUCT_MANAGER, Role.DATA_SCIENTIST, Role.ML_ENGINEER, Role.OPERATOR}),
     Permission.PEOPLE_ADMIN: frozenset({Role.OPERATOR}),
     Permission.AUDIT: frozenset({Role.COMPLIANCE, Role.AUDITOR, Role.OPERATOR}),
 }

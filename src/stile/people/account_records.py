@@ -32,9 +32,12 @@ class Token(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _COLUMNS = "name, kind, display, system_roles, created_at, created_by, disabled_at"
+_OF_ACCOUNT = ", ".join(f"a.{column}" for column in _COLUMNS.split(", "))
 
 
-def insert(tx: Tx, *, name: str, kind: str, display: str, password_hash: str | None, roles: list[Role], by: str) -> None:
+def insert(
+    tx: Tx, *, name: str, kind: str, display: str, password_hash: str | None, roles: list[Role], by: str
+) -> None:
     """Add an account; the name must be free."""
     tx.run(
         "INSERT INTO accounts (name, kind, display, password_hash, system_roles, created_at, created_by) "
@@ -116,7 +119,7 @@ def revoke_token(tx: Tx, name: str, id: int) -> bool:
 def account_of_token(tx: Tx, hashed: str) -> Account | None:
     """Whose live token this is."""
     row = tx.one(
-        f"SELECT {', '.join('a.' + c for c in _COLUMNS.split(', '))} FROM tokens t JOIN accounts a ON a.id = t.account_id "
+        f"SELECT {_OF_ACCOUNT} FROM tokens t JOIN accounts a ON a.id = t.account_id "
         "WHERE t.hash = ? AND t.revoked_at IS NULL AND t.expires_at > ? AND a.disabled_at IS NULL",
         (hashed, tx.now_ms()),
     )
@@ -135,7 +138,7 @@ def insert_session(tx: Tx, *, name: str, hashed: str, ends_at: int) -> None:
 def account_of_session(tx: Tx, hashed: str, idle_ms: int) -> tuple[Account, int] | None:
     """(whose session, when last seen) for a session that is neither over nor idle for too long."""
     row = tx.one(
-        f"SELECT {', '.join('a.' + c for c in _COLUMNS.split(', '))}, s.seen_at FROM sessions s "
+        f"SELECT {_OF_ACCOUNT}, s.seen_at FROM sessions s "
         "JOIN accounts a ON a.id = s.account_id "
         "WHERE s.hash = ? AND s.ends_at > ? AND s.seen_at > ? AND a.disabled_at IS NULL",
         (hashed, tx.now_ms(), tx.now_ms() - idle_ms),

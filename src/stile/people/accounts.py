@@ -124,9 +124,7 @@ def open_session(tx: Tx, *, person: str) -> str:
     """Sign an account in; returns the secret for the cookie."""
     get(tx, person)
     secret = secrets.token_urlsafe(32)
-    account_records.insert_session(
-        tx, name=person, hashed=hash_secret(secret), ends_at=tx.now_ms() + SESSION_ENDS_MS
-    )
+    account_records.insert_session(tx, name=person, hashed=hash_secret(secret), ends_at=tx.now_ms() + SESSION_ENDS_MS)
     return secret
 
 

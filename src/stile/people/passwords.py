@@ -25,7 +25,9 @@ def hash_password(password: str) -> str:
         Invalid: shorter than 12 characters.
     """
     if len(password) < MIN_LENGTH:
-        raise Invalid(f"A password needs at least {MIN_LENGTH} characters. A sentence is easier to remember than a word.")
+        raise Invalid(
+            f"A password needs at least {MIN_LENGTH} characters. A sentence is easier to remember than a word."
+        )
     with _slots:
         return _hasher().hash(password)
 

@@ -43,7 +43,9 @@ class BlobWriter(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class BlobStore(Protocol):
@@ -152,7 +154,9 @@ class _LocalWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
         self._name.unlink(missing_ok=True)
 
@@ -164,7 +168,9 @@ class _LocalWriter:
         try:
             self._file.write(chunk)
         except OSError as error:
-            raise StorageFull(f"The content could not be stored ({error.strerror}). Free some space and try again.") from error
+            raise StorageFull(
+                f"The content could not be stored ({error.strerror}). Free some space and try again."
+            ) from error
 
     def commit(self) -> str:
         digest = self._hash.hexdigest()
@@ -179,7 +185,9 @@ class _LocalWriter:
                 _sync_folder(target.parent)
                 _sync_folder(self._root)
         except OSError as error:
-            raise StorageFull(f"The content could not be stored ({error.strerror}). Free some space and try again.") from error
+            raise StorageFull(
+                f"The content could not be stored ({error.strerror}). Free some space and try again."
+            ) from error
         return f"sha256:{digest}"
 
 

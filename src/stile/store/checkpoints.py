@@ -28,7 +28,7 @@ def take(db: Database, key_file: Path, copy_to: Path) -> str | None:
     """
     size, root = db.read(ledger.root)
     known = db.read(lambda tx: tx.scalar("SELECT MAX(size) FROM ledger_checkpoints"))
-    if size == 0 or size == known:
+    if size in (0, known):
         return None
     note = sign(_key(key_file), size, root)
     db.write(

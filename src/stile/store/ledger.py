@@ -59,7 +59,8 @@ def append(tx: Tx, *, kind: str, use_case: str, subject: str, body: Any) -> Entr
         position=position, at=at, kind=kind, use_case=use_case, subject=subject, body=raw, prev_hash=prev_hash
     )
     tx.run(
-        "INSERT INTO ledger (position, at, kind, use_case, subject, body, prev_hash, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO ledger (position, at, kind, use_case, subject, body, prev_hash, hash) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (position, at, kind, use_case, subject, raw, prev_hash, digest),
     )
     _extend_frontier(tx, digest)
@@ -126,7 +127,7 @@ def check(lines: Iterable[Entry]) -> tuple[list[Finding], int, str]:
 def verify(tx: Tx) -> list[Finding]:
     """Check the whole ledger against itself, its kept root and its checkpoints; an empty list means untouched."""
     frontiers: dict[int, str] = {}
-    wanted = dict(tx.all("SELECT size, root FROM ledger_checkpoints"))
+    wanted: dict[int, str] = dict(tx.all("SELECT size, root FROM ledger_checkpoints"))
     findings, size, computed = check(_watch_roots(walk(tx), wanted, frontiers))
     kept_size, kept_root = root(tx)
     if (kept_size, kept_root) != (size, computed):
@@ -152,7 +153,7 @@ def _watch_roots(lines: Iterable[Entry], wanted: dict[int, str], seen: dict[int,
 
 
 def _extend_frontier(tx: Tx, leaf: str) -> None:
-    frontier = dict(tx.all("SELECT level, hash FROM ledger_frontier"))
+    frontier: dict[int, str] = dict(tx.all("SELECT level, hash FROM ledger_frontier"))
     before = set(frontier)
     _carry(frontier, leaf)
     for level in before - set(frontier):

@@ -28,7 +28,9 @@ def append(tx: Tx, name: str, body: bytes) -> None:
 
 def after(tx: Tx, position: int, limit: int = 100) -> list[Posted]:
     """Events after ``position``, oldest first."""
-    rows = tx.all("SELECT position, at, name, body FROM outbox WHERE position > ? ORDER BY position LIMIT ?", (position, limit))
+    rows = tx.all(
+        "SELECT position, at, name, body FROM outbox WHERE position > ? ORDER BY position LIMIT ?", (position, limit)
+    )
     return [Posted(position=p, at=at, name=name, event=decode_event(name, body)) for p, at, name, body in rows]
 
 

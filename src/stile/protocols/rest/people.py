@@ -41,9 +41,7 @@ class _NewToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def _create_use_case(call: Call) -> Response:
     wanted = await call.json(_NewUseCase)
     charter = Charter(**{key: value for key, value in msgspec.structs.asdict(wanted).items() if key != "name"})
-    made = await call.write(
-        lambda tx: use_cases.create(tx, name=wanted.name, charter=charter, by=call.principal.name)
-    )
+    made = await call.write(lambda tx: use_cases.create(tx, name=wanted.name, charter=charter, by=call.principal.name))
     return json_response(made, 201)
 
 
@@ -149,7 +147,9 @@ ROUTES = [
     Route("PUT", _U + "/{use_case}/members/{person}", Permission.USE_CASE_WRITE, _set_roles, summary="Set roles"),
     Route("POST", _P, Permission.PEOPLE_ADMIN, _create_person, summary="Make an account"),
     Route("GET", _P, Permission.READ, _list_people, summary="Every account"),
-    Route("POST", _P + "/{person}/tokens", Permission.READ, _create_token, summary="Make a token (own, or as operator)"),
+    Route(
+        "POST", _P + "/{person}/tokens", Permission.READ, _create_token, summary="Make a token (own, or as operator)"
+    ),
     Route("GET", _P + "/{person}/tokens", Permission.READ, _list_tokens, summary="Tokens (own, or as operator)"),
     Route("DELETE", _P + "/{person}/tokens/{id:int}", Permission.READ, _revoke_token, summary="Revoke a token"),
     Route("GET", "/api/v1/me", Permission.READ, _me, summary="Who is asking, with which roles"),

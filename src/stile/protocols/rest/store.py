@@ -11,6 +11,7 @@ from stile.edge.call import Call, json_response
 from stile.edge.route import Route
 from stile.kernel.permission import Permission
 from stile.store import checkpoints, ledger
+from stile.store.database import Tx
 
 _LEDGER_PAGE = 1000
 
@@ -49,7 +50,7 @@ async def _ledger(call: Call) -> Response:
 
 
 async def _verify(call: Call) -> Response:
-    def look(tx: ledger.Tx) -> dict[str, object]:
+    def look(tx: Tx) -> dict[str, object]:
         size, root = ledger.root(tx)
         return {"size": size, "root": root, "findings": ledger.verify(tx)}
 

@@ -31,11 +31,13 @@ def migrate(tx: Tx, *, dialect: Dialect) -> list[str]:
         Corrupt: the database was written by a newer Stile, or an applied file has changed since.
     """
     tx.run("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, checksum TEXT NOT NULL, at BIGINT NOT NULL)")
-    applied = dict(tx.all("SELECT name, checksum FROM migrations"))
+    applied: dict[str, str] = dict(tx.all("SELECT name, checksum FROM migrations"))
     texts = _texts()
     unknown = sorted(set(applied) - set(texts))
     if unknown:
-        raise Corrupt(f"This store was written by a newer Stile (it has {', '.join(unknown)}). Upgrade Stile to open it.")
+        raise Corrupt(
+            f"This store was written by a newer Stile (it has {', '.join(unknown)}). Upgrade Stile to open it."
+        )
     done = []
     for name, text in texts.items():
         checksum = hashlib.sha256(text.encode()).hexdigest()
