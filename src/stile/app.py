@@ -7,6 +7,7 @@ up the durable workflows.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import os
@@ -33,9 +34,11 @@ from stile.protocols.rest import store as store_routes
 from stile.store import checkpoints
 from stile.store.blobs import LocalBlobs
 from stile.store.sqlite import SqliteDatabase
-from stile.work.inline import InlineBackground
+from stile.work.dbos_engine import DbosBackground
+from stile.work.start import wire
 
 _CHECKPOINT_EVERY_S = 30.0
+_LAUNCH_AFTER_S = 0.2  # the first answers go out before the engine for background work is imported
 
 
 def routes() -> list[Route]:
@@ -66,11 +69,13 @@ def build(settings: Settings, *, clock: Clock | None = None, ids: Ids | None = N
         lock.close()
         raise
     live = Live()
-    background = InlineBackground()
+    background = DbosBackground(db, folder)
+    blobs = LocalBlobs(folder / "blobs")
+    subscriptions = wire(db=db, blobs=blobs, background=background, announce=live.announce)
     services = Services(
         settings=settings,
         db=db,
-        blobs=LocalBlobs(folder / "blobs"),
+        blobs=blobs,
         background=background,
         live=live,
         authenticator=Authenticator(db, settings),
@@ -81,14 +86,14 @@ def build(settings: Settings, *, clock: Clock | None = None, ids: Ids | None = N
         checkpoints.take(db, folder / "keys" / "ledger.key", folder / "checkpoints.txt")
 
     def start() -> None:
-        background.every(
-            "ledger-checkpoint",
-            _CHECKPOINT_EVERY_S,
-            checkpoint,
-        )
+        background.every("ledger-checkpoint", _CHECKPOINT_EVERY_S, checkpoint)
+        subscriptions.start()
+        asyncio.get_running_loop().call_later(_LAUNCH_AFTER_S, background.launch)
 
     def stop() -> None:
         live.close()
+        subscriptions.stop()
+        background.stop()
         db.close()
         lock.close()
 
