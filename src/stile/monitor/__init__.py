@@ -1,0 +1,1 @@
+"""Live traffic against the archived reference: windows, the living gate, alerts."""
