@@ -35,8 +35,10 @@ from stile.store import checkpoints
 from stile.store.blobs import LocalBlobs
 from stile.store.sqlite import SqliteDatabase
 from stile.work.dbos_engine import DbosBackground
+from stile.work.inline import InlineBackground
 from stile.work.start import wire
 
+Engine = DbosBackground | InlineBackground
 _CHECKPOINT_EVERY_S = 30.0
 _LAUNCH_AFTER_S = 0.2  # the first answers go out before the engine for background work is imported
 
@@ -50,8 +52,15 @@ def routes() -> list[Route]:
     ]
 
 
-def build(settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None) -> Dispatcher:
+def build(
+    settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None, background: Engine | None = None
+) -> Dispatcher:
     """The application over the data in ``settings.data_dir``.
+
+    Args:
+        settings: address, folder, limits.
+        clock, ids: sources of time and identifiers.
+        background: what runs durable work; the DBOS engine unless a test brings its own.
 
     Raises:
         Unavailable: another server uses the same folder, or it cannot be written.
@@ -69,7 +78,7 @@ def build(settings: Settings, *, clock: Clock | None = None, ids: Ids | None = N
         lock.close()
         raise
     live = Live()
-    background = DbosBackground(db, folder)
+    background = background or DbosBackground(db, folder)
     blobs = LocalBlobs(folder / "blobs")
     subscriptions = wire(db=db, blobs=blobs, background=background, announce=live.announce)
     services = Services(

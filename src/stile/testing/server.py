@@ -17,6 +17,7 @@ from stile.app import build, config
 from stile.edge.dispatch import Dispatcher
 from stile.edge.services import Services
 from stile.kernel.settings import Settings
+from stile.work.inline import InlineBackground
 
 
 @dataclass(frozen=True)
@@ -33,18 +34,19 @@ class RunningServer:
 
 
 @contextmanager
-def running_server(data_dir: Path, **settings: Any) -> Iterator[RunningServer]:
+def running_server(data_dir: Path, *, durable: bool = False, **settings: Any) -> Iterator[RunningServer]:
     """Start a server on a free loopback port and stop it at the end of the block.
 
     Args:
         data_dir: where it keeps its data.
+        durable: run workflows on the real engine, which takes a second to come up; otherwise in memory.
         settings: fields of ``Settings`` to set besides address and folder.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     chosen = Settings(host="127.0.0.1", port=port, data_dir=str(data_dir), **settings)
-    application = build(chosen)
+    application = build(chosen, background=None if durable else InlineBackground())
     server = uvicorn.Server(config(application, chosen))
     thread = threading.Thread(target=server.run, name="stile-test-server", daemon=True)
     thread.start()
