@@ -126,6 +126,30 @@ def account_of_token(tx: Tx, hashed: str) -> Account | None:
     return _account(row) if row else None
 
 
+def insert_link(tx: Tx, *, name: str, hashed: str, ends_at: int) -> None:
+    """Add a one-time way in for the account."""
+    tx.run(
+        "INSERT INTO sign_in_links (hash, account_id, ends_at) VALUES (?, (SELECT id FROM accounts WHERE name = ?), ?)",
+        (hashed, name, ends_at),
+    )
+
+
+def use_link(tx: Tx, hashed: str) -> str | None:
+    """Mark a link as used; returns whose it is, or None when it is unknown, used or over."""
+    used = tx.run(
+        "UPDATE sign_in_links SET used_at = ? WHERE hash = ? AND used_at IS NULL AND ends_at > ?",
+        (tx.now_ms(), hashed, tx.now_ms()),
+    )
+    if not used:
+        return None
+    name: str | None = tx.scalar(
+        "SELECT a.name FROM sign_in_links l JOIN accounts a ON a.id = l.account_id "
+        "WHERE l.hash = ? AND a.disabled_at IS NULL",
+        (hashed,),
+    )
+    return name
+
+
 def insert_session(tx: Tx, *, name: str, hashed: str, ends_at: int) -> None:
     """Open a session."""
     tx.run(

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from stile.kernel.errors import Exists, Invalid, Missing
+from stile.kernel.errors import Exists, Invalid, Missing, Unauthenticated
 from stile.kernel.permission import LOCAL_USER, NOBODY, Principal, PrincipalKind, Role
 from stile.people import account_records, use_case_records
 from stile.people.account_records import Account, Token
@@ -22,6 +22,7 @@ _DAY_MS = 86_400_000
 SESSION_ENDS_MS = 7 * _DAY_MS
 SESSION_IDLE_MS = _DAY_MS // 2
 MAX_TOKEN_DAYS = 366
+MAX_LINK_MINUTES = 24 * 60
 
 
 class NewToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +119,33 @@ def revoke_token(tx: Tx, *, person: str, id: int) -> None:
     """
     if not account_records.revoke_token(tx, person, id):
         raise Missing(f"{person} has no live token number {id}.")
+
+
+def issue_link(tx: Tx, *, person: str, minutes: int = 15) -> str:
+    """Make a one-time way in for an account; returns the secret that goes into the link.
+
+    Raises:
+        Missing: no such account.
+        Invalid: ``minutes`` is not in 1..1440.
+    """
+    if not 1 <= minutes <= MAX_LINK_MINUTES:
+        raise Invalid(f"A sign-in link lives between 1 and {MAX_LINK_MINUTES} minutes.")
+    get(tx, person)
+    secret = secrets.token_urlsafe(32)
+    account_records.insert_link(tx, name=person, hashed=hash_secret(secret), ends_at=tx.now_ms() + minutes * 60_000)
+    return secret
+
+
+def redeem_link(tx: Tx, secret: str) -> tuple[str, str]:
+    """Use a one-time link: (account name, session secret).
+
+    Raises:
+        Unauthenticated: the link is unknown, was used, or is over.
+    """
+    person = account_records.use_link(tx, hash_secret(secret))
+    if person is None:
+        raise Unauthenticated("This sign-in link was used already or is over. Ask for a new one: stile user link NAME.")
+    return person, open_session(tx, person=person)
 
 
 def open_session(tx: Tx, *, person: str) -> str:

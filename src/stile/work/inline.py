@@ -57,12 +57,6 @@ class InlineBackground:
         self._done[key] = outcome
         return key
 
-    def launch(self) -> None:
-        """Nothing has to be brought up."""
-
-    def stop(self) -> None:
-        """Nothing is left running."""
-
     def every(self, name: str, seconds: float, work: Callable[[], None]) -> None:  # noqa: ARG002  the test decides when
         self._periodic[name] = work
 

@@ -33,6 +33,10 @@ class _NewPerson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     system_roles: list[Role] = []
 
 
+class _NewLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    minutes: int = 15
+
+
 class _NewToken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label: str = "token"
     days: int = 90
@@ -125,6 +129,13 @@ async def _revoke_token(call: Call) -> Response:
     return Response(status_code=204)
 
 
+async def _create_link(call: Call) -> Response:
+    person = call.path("person")
+    wanted = await call.json(_NewLink)
+    secret = await call.write(lambda tx: accounts.issue_link(tx, person=person, minutes=wanted.minutes))
+    return json_response({"person": person, "url": f"{call.services.settings.url}/sign-in/{secret}"}, 201)
+
+
 async def _me(call: Call) -> Response:
     return json_response(call.principal)
 
@@ -152,5 +163,6 @@ ROUTES = [
     ),
     Route("GET", _P + "/{person}/tokens", Permission.READ, _list_tokens, summary="Tokens (own, or as operator)"),
     Route("DELETE", _P + "/{person}/tokens/{id:int}", Permission.READ, _revoke_token, summary="Revoke a token"),
+    Route("POST", _P + "/{person}/sign-in-links", Permission.PEOPLE_ADMIN, _create_link, summary="A one-time way in"),
     Route("GET", "/api/v1/me", Permission.READ, _me, summary="Who is asking, with which roles"),
 ]

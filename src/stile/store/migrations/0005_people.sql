@@ -29,6 +29,13 @@ CREATE TABLE sessions (
     ends_at BIGINT NOT NULL
 );
 CREATE INDEX sessions_account ON sessions (account_id);
+-- One-time ways in: for a first sign-in, and instead of passwords on a laptop.
+CREATE TABLE sign_in_links (
+    hash TEXT PRIMARY KEY,
+    account_id BIGINT NOT NULL REFERENCES accounts (id),
+    ends_at BIGINT NOT NULL,
+    used_at BIGINT
+);
 CREATE TABLE use_cases (
     id {id},
     name TEXT NOT NULL UNIQUE,
