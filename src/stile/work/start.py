@@ -19,7 +19,8 @@ def wire(*, db: Database, blobs: BlobStore, background: Background, announce: Ca
     answers, and stops both before it closes the store.
 
     Args:
-        db, blobs: the stores everything works on.
+        db: the store everything works on.
+        blobs: tables and evidence.
         background: where workflows run; not launched yet.
         announce: tells open pages that a topic has changed.
     """

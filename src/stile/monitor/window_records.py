@@ -1,0 +1,154 @@
+"""SQL of windows and of how they are cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from stile.monitor.closing import MonitorSettings
+from stile.store.database import Tx
+
+
+class RuleVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a live rule said about one window.
+
+    Attributes:
+        verdict: ``pass``, ``fail`` or ``unknown``.
+        sentence: the verdict in plain words with the numbers.
+        trace: the operands, as the rule language reports them.
+    """
+
+    rule: str
+    says: str = ""
+    verdict: str
+    sentence: str = ""
+    trace: Any = None
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """A closed span of live traffic of one version.
+
+    Attributes:
+        number: counts up within the use case.
+        state: ``closing`` while its evidence is computed, ``closed``, or ``failed`` (see ``problem``).
+        reason: why it was cut: ``rows``, ``time``, ``version`` or ``asked``.
+        first_position, last_position: its predictions in the order they arrived, both included.
+        first_at, last_at: when they were made, ms since 1970 UTC.
+        rows: how many.
+        evidence_first, outcomes_first: evidence and known outcomes when it was closed.
+        evidence, outcomes: the same as restated by later outcomes.
+        verdicts: what the live rules said, on ``evidence``.
+    """
+
+    id: str
+    use_case: str
+    number: int
+    version: int
+    digest: str
+    state: str
+    reason: str
+    first_position: int
+    last_position: int
+    first_at: int
+    last_at: int
+    rows: int
+    cut_at: int
+    cut_by: str
+    closed_at: int | None = None
+    evidence_first: str = ""
+    evidence: str = ""
+    outcomes_first: int = 0
+    outcomes: int = 0
+    restated_at: int | None = None
+    verdicts: list[RuleVerdict] = []
+    problem: str = ""
+
+
+_FIELDS = Window.__struct_fields__
+_SQL_NAMES = {"rows": "n_rows"}
+_COLUMNS = ", ".join(_SQL_NAMES.get(field, field) for field in _FIELDS)
+
+
+def settings(tx: Tx, use_case: str) -> MonitorSettings | None:
+    """How windows of a use case are cut; None when nobody said."""
+    row = tx.one("SELECT settings FROM monitor_settings WHERE use_case = ?", (use_case,))
+    return None if row is None else msgspec.json.decode(row[0], type=MonitorSettings)
+
+
+def set_settings(tx: Tx, use_case: str, wanted: MonitorSettings, by: str) -> None:
+    """Set how windows of a use case are cut."""
+    tx.run(
+        "INSERT INTO monitor_settings (use_case, settings, changed_at, changed_by) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (use_case) DO UPDATE SET settings = excluded.settings, changed_at = excluded.changed_at, "
+        "changed_by = excluded.changed_by",
+        (use_case, msgspec.json.encode(wanted).decode(), tx.now_ms(), by),
+    )
+
+
+def insert(tx: Tx, window: Window) -> None:
+    """Add a window."""
+    marks = ", ".join("?" for _ in _FIELDS)
+    tx.run(f"INSERT INTO windows ({_COLUMNS}) VALUES ({marks})", _values(window))
+
+
+def update(tx: Tx, window: Window) -> None:
+    """Write a window back, found by its id."""
+    sets = ", ".join(f"{_SQL_NAMES.get(field, field)} = ?" for field in _FIELDS[1:])
+    values = _values(window)
+    tx.run(f"UPDATE windows SET {sets} WHERE id = ?", [*values[1:], values[0]])
+
+
+def find(tx: Tx, id: str) -> Window | None:
+    """A window by id."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM windows WHERE id = ?", (id,))
+    return None if row is None else _window(row)
+
+
+def newest(tx: Tx, use_case: str) -> Window | None:
+    """The window that was cut last."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM windows WHERE use_case = ? ORDER BY number DESC LIMIT 1", (use_case,))
+    return None if row is None else _window(row)
+
+
+def of_use_case(tx: Tx, use_case: str, limit: int = 50) -> list[Window]:
+    """Windows of a use case, newest first."""
+    rows = tx.all(f"SELECT {_COLUMNS} FROM windows WHERE use_case = ? ORDER BY number DESC LIMIT ?", (use_case, limit))
+    return [_window(row) for row in rows]
+
+
+def closed_before(tx: Tx, window: Window, limit: int) -> list[Window]:
+    """Closed windows of the same version up to ``window`` itself, newest first."""
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM windows WHERE use_case = ? AND digest = ? AND number <= ? AND state = 'closed' "
+        "ORDER BY number DESC LIMIT ?",
+        (window.use_case, window.digest, window.number, limit),
+    )
+    return [_window(row) for row in rows]
+
+
+def restatable(tx: Tx, closed_after: int) -> list[Window]:
+    """Closed windows that later outcomes may still change, oldest first."""
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM windows WHERE state = 'closed' AND closed_at >= ? AND outcomes < n_rows "
+        "ORDER BY use_case, number",
+        (closed_after,),
+    )
+    return [_window(row) for row in rows]
+
+
+def unfinished(tx: Tx) -> list[Window]:
+    """Windows that were cut and are not closed yet."""
+    return [_window(row) for row in tx.all(f"SELECT {_COLUMNS} FROM windows WHERE state = 'closing' ORDER BY cut_at")]
+
+
+def _values(window: Window) -> list[Any]:
+    values = [getattr(window, field) for field in _FIELDS]
+    values[_FIELDS.index("verdicts")] = msgspec.json.encode(window.verdicts).decode()
+    return values
+
+
+def _window(row: tuple[Any, ...]) -> Window:
+    fields = dict(zip(_FIELDS, row, strict=True))
+    fields["verdicts"] = msgspec.json.decode(fields["verdicts"], type=list[RuleVerdict])
+    return Window(**fields)
