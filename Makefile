@@ -37,7 +37,7 @@ dev: .venv/.dev-ok assets  ## A server on this checkout, data in dev-data
 	@$(BIN)/stile up --data dev-data --port $(PORT)
 
 assets: .venv/.run-ok
-	@$(BIN)/python -m stile.web.assets_build 2>/dev/null || $(BIN)/python hatch_build.py
+	@$(BIN)/python src/stile/web/build_assets.py
 
 lint: .venv/.dev-ok
 	@$(BIN)/ruff check .

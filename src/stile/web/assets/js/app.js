@@ -1,0 +1,15 @@
+// Enhancement only: every page reads and every decision works without this file.
+import "htmx.org/dist/htmx.esm.js";
+import { startCharts } from "./charts.js";
+import { startForms } from "./forms.js";
+import { startKeys } from "./keys.js";
+import { startLive } from "./live.js";
+import { startTheme } from "./theme.js";
+import { startTimes } from "./times.js";
+
+startTheme();
+startTimes();
+startKeys();
+startForms();
+startCharts();
+startLive();
