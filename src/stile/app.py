@@ -31,6 +31,7 @@ from stile.kernel.settings import Settings
 from stile.people import account_records
 from stile.protocols.rest import health, people
 from stile.protocols.rest import store as store_routes
+from stile.protocols.rest.openapi import openapi_routes
 from stile.store import checkpoints
 from stile.store.blobs import LocalBlobs
 from stile.store.sqlite import SqliteDatabase
@@ -49,6 +50,7 @@ def routes() -> list[Route]:
         *health.ROUTES,
         *people.ROUTES,
         *store_routes.ROUTES,
+        *openapi_routes(routes),
     ]
 
 

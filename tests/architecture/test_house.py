@@ -133,3 +133,16 @@ def test_third_party_code_is_never_committed() -> None:
         if re.search(r"\.min\.(js|css)$|/node_modules/|/vendor/|third_party", str(path.relative_to(ROOT)))
     ]
     assert found == []
+
+
+def test_every_route_of_our_own_api_is_described() -> None:
+    from stile.app import routes
+    from stile.protocols.rest.openapi import describe
+
+    table = [route for route in routes() if route.path.startswith("/api/v1/")]
+    document = describe(table)
+    described = sum(len(methods) for methods in document["paths"].values())
+    assert described == len(table)
+    assert [f"{route.method} {route.path}" for route in table if not route.summary] == []
+    names = [operation["operationId"] for methods in document["paths"].values() for operation in methods.values()]
+    assert len(names) == len(set(names))
