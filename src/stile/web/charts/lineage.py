@@ -47,7 +47,7 @@ def lineage(columns: Sequence[Sequence[Node]]) -> Markup:
         "svg",
         el("title", words),
         *parts,
-        class_="plot",
+        class_="plot strip",
         viewBox=f"0 0 {width:g} {height:g}",
         role="group",
         aria_label=words,

@@ -1,0 +1,136 @@
+"""How values read on a page: numbers with their interval, times with their age, sizes, digests."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from markupsafe import Markup, escape
+
+_AGES = (
+    (60, 1, "s"),
+    (3600, 60, "min"),
+    (86_400, 3600, "h"),
+    (30 * 86_400, 86_400, "d"),
+    (365 * 86_400, 30 * 86_400, "mo"),
+)
+_BYTES = ("B", "kB", "MB", "GB", "TB")
+
+
+def age(then_ms: int, now_ms: int) -> str:
+    """How long ago (or from now) in one unit: ``3 min ago``."""
+    seconds = round((now_ms - then_ms) / 1000)
+    distance = abs(seconds)
+    if distance < 5:
+        return "now"
+    found = ((step, unit) for limit, step, unit in _AGES if distance < limit)
+    step, unit = next(found, (365 * _DAY_S, "y"))
+    text = f"{distance // step} {unit}"
+    return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def absolute(at_ms: int) -> str:
+    """The time in UTC, to the second."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def short_time(at_ms: int) -> str:
+    """The time in UTC, to the minute, for axes."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%d %b %H:%M")
+
+
+def time_tag(at_ms: int | None, now_ms: int, *, exact: bool = False) -> Markup:
+    """A ``<time>``: the age, with the absolute time in its title; or the absolute time itself."""
+    if not at_ms:
+        return Markup('<span class="soft">–</span>')
+    stamp = datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    shown = absolute(at_ms) if exact else age(at_ms, now_ms)
+    mark = Markup(" data-absolute") if exact else Markup("")
+    return Markup('<time datetime="{}" title="{}"{}>{}</time>').format(stamp, absolute(at_ms), mark, shown)
+
+
+def duration(milliseconds: float | None) -> str:
+    """A length of time as people say it: ``3 min 20 s``, ``1.4 s``, ``12 ms``."""
+    if milliseconds is None:
+        return "–"
+    seconds = milliseconds / 1000
+    if seconds < 1:
+        return f"{milliseconds:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def number(value: object, digits: int = 3) -> str:
+    """A number for reading; a dash when there is none; text stays text."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", "\u2009") if abs(value) >= 10_000 else str(value)
+    if value == value and abs(value) != float("inf"):  # noqa: PLR0124  NaN is the one value unequal to itself
+        if value != 0 and (abs(value) >= 1e6 or abs(value) < 10.0 ** -(digits + 1)):
+            return f"{value:.3g}"
+        if abs(value) >= 1000:
+            return f"{value:.1f}"
+        return f"{value:.{digits}f}"
+    return "not a number" if value != value else "∞" if value > 0 else "−∞"  # noqa: PLR0124
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference with its sign."""
+    if value is None:
+        return "–"
+    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{abs(value):.{digits}f}"
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> Markup:
+    """``[0.941, 0.982]`` in a lighter tone; nothing when there is no interval."""
+    if low is None or high is None:
+        return Markup("")
+    return Markup('<span class="interval">[{}, {}]</span>').format(number(low, digits), number(high, digits))
+
+
+def size(count: int | None) -> str:
+    """A number of bytes in the unit that keeps it short."""
+    if count is None:
+        return "–"
+    amount = float(count)
+    unit = _BYTES[0]
+    for unit in _BYTES:
+        if amount < 1000 or unit == _BYTES[-1]:
+            break
+        amount /= 1000
+    return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
+
+
+def digest(value: str, letters: int = 10) -> Markup:
+    """The beginning of a digest, with all of it in the title."""
+    if not value:
+        return Markup('<span class="soft">–</span>')
+    head = value.removeprefix("sha256:")[:letters]
+    return Markup('<span class="mono" title="{}">{}</span>').format(escape(value), head)
+
+
+def plural(count: int, one: str, many: str = "") -> str:
+    """``1 rule``, ``3 rules``."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def role_word(role: str) -> str:
+    """A role as people say it: ``domain expert``."""
+    return str(role).replace("_", " ")
+
+
+OWNER_OF_ROLE = {
+    "data_scientist": "ds",
+    "data_engineer": "eng",
+    "ml_engineer": "eng",
+    "service": "eng",
+}
+"""Whose part a role is; the others belong to both."""
+
+OWNER_WORDS = {"ds": "data science", "eng": "engineering", "both": "shared"}
