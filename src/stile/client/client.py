@@ -24,11 +24,14 @@ class Client:
         timeout_s: longest wait for one answer.
 
     Attributes:
+        token: what is shown to the server; "" for nothing.
         session: the connection, for requests that have no verb yet.
     """
 
     def __init__(self, url: str | None = None, token: str | None = None, *, timeout_s: float = 30.0) -> None:
-        self.session = Session(resolve(url, token), timeout_s)
+        credentials = resolve(url, token)
+        self.token = credentials.token
+        self.session = Session(credentials, timeout_s)
 
     @property
     def url(self) -> str:

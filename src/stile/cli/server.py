@@ -1,0 +1,63 @@
+"""``stile up`` and ``stile serve``: the two long-running processes."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import click
+
+from stile.cli.options import client_for, project_value, use_case_for
+from stile.cli.settings import load_settings
+
+
+@click.command()
+@click.option("--host", help="Address to listen on (default 127.0.0.1). Others need accounts first.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port (default 7070).")
+@click.option(
+    "--data", "data_dir", type=click.Path(file_okay=False), help="Folder that holds everything (default stile-data)."
+)
+@click.option("--config", "config", type=click.Path(exists=True, dir_okay=False), help="Settings as a TOML file.")
+@click.option("--public-url", help="How others reach the server, for links.")
+@click.option("--require-token", is_flag=True, default=None, help="Refuse callers without a token, on loopback too.")
+def up(**given: object) -> None:
+    """Start the server and the web UI.
+
+    Prints one line when it is ready and stops cleanly on Ctrl-C or SIGTERM. Settings come from the
+    options, else from STILE_* variables (STILE_PORT, STILE_DATA_DIR ...), else from --config.
+    """
+    config = given.pop("config")
+    settings = load_settings(Path(str(config)) if config else None, options=given)
+    # by name: the application is wired above this storey
+    code: int = importlib.import_module("stile.app").serve(settings)
+    raise SystemExit(code)
+
+
+@click.command()
+@click.argument("use_case", required=False)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=7080, show_default=True, type=click.IntRange(1, 65535), help="Port of the gateway.")
+@click.option("--data", "data_dir", type=click.Path(file_okay=False), default="gateway-data", show_default=True,
+              help="Folder for models and for predictions not yet delivered.")  # fmt: skip
+@click.option("--url", metavar="URL", help="The Stile server (default: STILE_URL, stile.toml, the last login).")
+@click.option("--token", metavar="TOKEN", help="The gateway's token (default: STILE_TOKEN, the last login).")
+def serve(*, use_case: str | None, host: str, port: int, data_dir: str, url: str | None, token: str | None) -> None:
+    """Run a gateway for USE_CASE.
+
+    The champion answers, challenger and shadow versions see the same rows unseen. It follows every
+    decision without a restart, and keeps answering while the Stile server is away.
+
+    \b
+      POST /v2/models/USE_CASE/infer   Open Inference Protocol V2
+      POST /invocations                MLflow's scoring protocol
+    """  # noqa: D301
+    from stile.client.credentials import resolve
+    from stile.protocols.inference.gateway import serve as run_gateway
+
+    client = client_for(url, token)
+    name = use_case_for(client, use_case or project_value("use_case", "name")).name
+    credentials = resolve(client.url, token)
+    code = run_gateway(
+        use_case=name, url=credentials.url, token=credentials.token, host=host, port=port, data_dir=Path(data_dir)
+    )
+    raise SystemExit(code or 0)
