@@ -160,7 +160,7 @@ def _allowed(one: dict[str, Any], where: str) -> list[str]:
         if metric != "invalidValues" or check.get("mustBe") != 0:
             raise Invalid(
                 f"{where}: the quality check {metric!r} cannot be carried out. "
-                "A column knows 'invalidValues' with 'mustBe: 0'; for the rest use required, unique, logicalTypeOptions."
+                "A column knows 'invalidValues' with 'mustBe: 0'; else use required, unique, logicalTypeOptions."
             )
         values = (check.get("arguments") or check).get("validValues")
         if not isinstance(values, list) or not values:

@@ -141,7 +141,9 @@ def _scores(outcomes: Binary, score: Numbers, positive: str, threshold: float | 
             }
         )
     wrong = int((outcomes.y != outcomes.predicted).sum())
-    finding = f"{wrong} of {outcomes.n} rows are on the wrong side" + (f" of {threshold:g}." if threshold else ".")
+    finding = f"{wrong} of {outcomes.n} rows are on the wrong side" + (
+        "." if threshold is None else f" of {threshold:g}."
+    )
     return _drawing("scores", "Scores by outcome", finding, {"layer": layers})
 
 

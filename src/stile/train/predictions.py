@@ -157,7 +157,7 @@ def _truth(table: Table, rows: Indices, source: Source, what: str) -> Column:
 
 
 def _compare(given: Column, known: Column, table: Table, target: str, what: str) -> None:
-    if given.dtype != np.object_ and known.dtype != np.object_:
+    if np.object_ not in (given.dtype, known.dtype):
         same: Flags = np.isclose(given, known, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
     else:
         pairs = zip(_labels(given), _labels(known), strict=True)
@@ -185,17 +185,17 @@ def _outcomes(
             raise Invalid(
                 f"{what} has a score for the positive outcome, but y_true has {len(distinct)} values, not two."
             )
-        return _binary(table, true_labels, said, positive, threshold, what)
+        return _binary(table, true_labels, said, positive=positive, threshold=threshold, what=what)
     assert said is not None  # the table has score or y_pred
     if len(distinct | set(_labels(said))) <= 2:
-        return _binary(table, true_labels, said, positive, threshold, what)
-    if truth.dtype != np.object_ and said.dtype != np.object_ and _is_measured(truth):
+        return _binary(table, true_labels, said, positive=positive, threshold=threshold, what=what)
+    if np.object_ not in (truth.dtype, said.dtype) and _is_measured(truth):
         return Regression(truth, said), None
     return Multiclass(_array(true_labels), _array(_labels(said))), None
 
 
 def _binary(
-    table: Table, truth: list[str], said: Column | None, positive: str, threshold: float | None, what: str
+    table: Table, truth: list[str], said: Column | None, *, positive: str, threshold: float | None, what: str
 ) -> tuple[Binary, float | None]:
     wanted = label_of(positive) or "1"
     distinct = set(truth) | (set() if said is None else set(_labels(said)))
