@@ -6,24 +6,9 @@ from typing import Any
 
 import msgspec
 
+from stile.govern.live import LiveResult
 from stile.monitor.closing import MonitorSettings
 from stile.store.database import Tx
-
-
-class RuleVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a live rule said about one window.
-
-    Attributes:
-        verdict: ``pass``, ``fail`` or ``unknown``.
-        sentence: the verdict in plain words with the numbers.
-        trace: the operands, as the rule language reports them.
-    """
-
-    rule: str
-    says: str = ""
-    verdict: str
-    sentence: str = ""
-    trace: Any = None
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +24,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         evidence_first, outcomes_first: evidence and known outcomes when it was closed.
         evidence, outcomes: the same as restated by later outcomes.
         verdicts: what the live rules said, on ``evidence``.
+        problem: why it failed, in words.
     """
 
     id: str
@@ -61,7 +47,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     outcomes_first: int = 0
     outcomes: int = 0
     restated_at: int | None = None
-    verdicts: list[RuleVerdict] = []
+    verdicts: list[LiveResult] = []
     problem: str = ""
 
 
@@ -150,5 +136,5 @@ def _values(window: Window) -> list[Any]:
 
 def _window(row: tuple[Any, ...]) -> Window:
     fields = dict(zip(_FIELDS, row, strict=True))
-    fields["verdicts"] = msgspec.json.decode(fields["verdicts"], type=list[RuleVerdict])
+    fields["verdicts"] = msgspec.json.decode(fields["verdicts"], type=list[LiveResult])
     return Window(**fields)

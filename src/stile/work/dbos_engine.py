@@ -42,7 +42,7 @@ _STATES: dict[str, State] = {
 }
 
 
-class WorkflowFailed(Exception):  # noqa: N818  a past-tense fact, as it was recorded
+class WorkflowFailed(Exception):
     """The recorded failure of a step or workflow, as text."""
 
 

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stile.board import flow, telling
+from stile.board.events import CommentAdded
+from stile.govern.events import DecisionTaken, PromotionProposed
+from stile.govern.registry_events import VersionRegistered
 from stile.kernel.events import Event
+from stile.monitor.events import AlertRaised, AlertResolved
+from stile.people.events import UseCaseCreated
 from stile.store.blobs import BlobStore
 from stile.store.database import Database
+from stile.train import evaluations
+from stile.train.evaluation_events import EvaluationFailed, EvaluationRequested
+from stile.train.evaluation_workflow import evaluation_workflow
 from stile.work.background import Background
 from stile.work.subscriptions import Subscriptions
 from stile.work.topics import topics_of
@@ -20,15 +29,47 @@ def wire(*, db: Database, blobs: BlobStore, background: Background, announce: Ca
 
     Args:
         db: the store everything works on.
-        blobs: tables and evidence.
+        blobs: tables and models.
         background: where workflows run; not launched yet.
         announce: tells open pages that a topic has changed.
     """
     subscriptions = Subscriptions(db)
-    subscriptions.watch("live-topics", lambda event, at: _tell(event, announce))
+    _evaluate(subscriptions, background, db, blobs)
+    _keep_board(subscriptions)
+    _tell_people(subscriptions)
+    _tell_pages(subscriptions, announce)
     return subscriptions
 
 
-def _tell(event: Event, announce: Callable[[str], None]) -> None:
-    for topic in topics_of(event):
-        announce(topic)
+def _evaluate(subscriptions: Subscriptions, background: Background, db: Database, blobs: BlobStore) -> None:
+    background.register(evaluations.WORKFLOW, evaluation_workflow(db, blobs))
+
+    def begin(event: EvaluationRequested, _: int) -> None:
+        background.start(evaluations.WORKFLOW, {"evaluation": event.evaluation}, key=event.evaluation)
+
+    subscriptions.after_commit("start-evaluation", EvaluationRequested, begin)
+
+
+def _keep_board(subscriptions: Subscriptions) -> None:
+    subscriptions.on("board", UseCaseCreated, flow.use_case_created)
+    subscriptions.on("board", VersionRegistered, flow.version_registered)
+    subscriptions.on("board", PromotionProposed, flow.promotion_proposed)
+    subscriptions.on("board", DecisionTaken, flow.decision_taken)
+    subscriptions.on("board", AlertRaised, flow.alert_raised)
+    subscriptions.on("board", AlertResolved, flow.alert_resolved)
+
+
+def _tell_people(subscriptions: Subscriptions) -> None:
+    subscriptions.on("notifications", PromotionProposed, telling.promotion_proposed)
+    subscriptions.on("notifications", DecisionTaken, telling.decision_taken)
+    subscriptions.on("notifications", AlertRaised, telling.alert_raised)
+    subscriptions.on("notifications", EvaluationFailed, telling.evaluation_failed)
+    subscriptions.on("notifications", CommentAdded, telling.comment_added)
+
+
+def _tell_pages(subscriptions: Subscriptions, announce: Callable[[str], None]) -> None:
+    def tell(event: Event, _: int) -> None:
+        for topic in topics_of(event):
+            announce(topic)
+
+    subscriptions.watch("live-topics", tell)
