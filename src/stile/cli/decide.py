@@ -69,7 +69,7 @@ def plan(*, use_case: str | None, url: str | None, token: str | None, json_: boo
         show_json(made)
         return
     _show_plan(made)
-    if made.get("kind") not in (None, "", "nothing"):
+    if not made.get("nothing"):
         show.say(f"Next: stile apply {scope.name} --plan {made.get('digest')}", "bold")
 
 
@@ -128,14 +128,11 @@ def decisions(*, use_case: str | None, url: str | None, token: str | None, json_
         show_json(found)
         return
     rows = [
-        (
-            show.when(one.get("at")), one.get("kind"), _version(one.get("subject_version") or one.get("version")),
-            one.get("by"), one.get("reason"), one.get("id") or one.get("decision"),
-        )
+        (show.when(one.get("at")), one.get("kind"), _version(one.get("version")), one.get("by"), one.get("sentence"))
         for one in found
-    ]  # fmt: skip
+    ]
     show.table(
-        "", ("when", "decision", "version", "by", "reason", "id"), rows,
+        "", ("when", "decision", "version", "by", "why"), rows,
         empty="Nothing was decided yet. See what would be: stile plan",
     )  # fmt: skip
 
@@ -189,24 +186,15 @@ def _version(value: Any) -> str:
 
 
 def _show_plan(made: dict[str, Any]) -> None:
-    skip = {"digest", "changes", "kind", "sentence", "results", "labels", "gate"}
-    show.say(str(made.get("sentence") or made.get("kind") or "plan"), "bold")
-    for change in made.get("changes") or []:
-        said = change.get("sentence") or change.get("says") if isinstance(change, dict) else change
-        show.say(f"  ~ {said or show.text(change)}")
-    plain = [(name, value) for name, value in made.items() if name not in skip and isinstance(value, str | int | float)]
-    show.facts("", [*plain, ("plan", made.get("digest"))])
+    show.say(str(made.get("sentence")), "bold")
+    for effect in made.get("effects") or []:
+        show.say(f"  ~ {effect.get('sentence')}")
+    show.facts("", [("plan", made.get("digest"))])
 
 
 def _show_decision(decision: dict[str, Any], json_: bool) -> None:
     if json_:
         show_json(decision)
         return
-    version = _version(decision.get("subject_version") or decision.get("version"))
-    show.say(
-        f"{decision.get('kind', 'decided')} {version}: {decision.get('reason') or decision.get('sentence', '')}",
-        "green",
-    )
-    show.facts(
-        "", [("decision", decision.get("id") or decision.get("decision")), ("hash", show.short(decision.get("hash")))]
-    )
+    show.say(f"{decision.get('kind')} {_version(decision.get('version'))}: {decision.get('sentence')}", "green")
+    show.facts("", [("decision", decision.get("decision")), ("hash", show.short(decision.get("hash")))])

@@ -15,29 +15,25 @@ from stile.kernel.errors import Invalid
 @click.command()
 @click.argument("table", type=click.Path(exists=True, dir_okay=False))
 @click.option("--gateway", default="http://127.0.0.1:7080", show_default=True, help="Address of the gateway.")
-@click.option("--use-case", help="The use case (default: the one of this folder).")
 @click.option("--limit", type=click.IntRange(1), help="Only the first rows.")
 @click.option("--drop", multiple=True, metavar="COLUMN", help="Leave a column out, e.g. the target.")
 @click.option("--json", "json_", is_flag=True, help="Print the answers as JSON.")
-def predict(
-    *, table: str, gateway: str, use_case: str | None, limit: int | None, drop: tuple[str, ...], json_: bool
-) -> None:
+def predict(*, table: str, gateway: str, limit: int | None, drop: tuple[str, ...], json_: bool) -> None:
     """Send the rows of TABLE to a gateway, one request per row; prints each answer with its prediction id."""
     from stile.client.gateway import Gateway
     from stile.data.table import parse_csv
 
     content = parse_csv(Path(table).read_bytes())
-    scope = use_case_for(client_for(None, None), use_case)
     names = [name for name in content.names if name not in drop]
     count = min(content.rows, limit or content.rows)
     columns = {name: content.columns[name][:count].tolist() for name in names}
     rows = [{name: columns[name][place] for name in names} for place in range(count)]
-    with Gateway(gateway, scope.name) as there:
+    with Gateway(gateway) as there:
         answers = [there.predict(row) for row in rows]
     if json_:
         show_json(answers)
         return
-    lines = [(one.get("id"), one.get("prediction"), one.get("score"), one.get("version")) for one in answers]
+    lines = [(one.id, one.output, one.score, f"v{one.version}") for one in answers]
     show.table("", ("prediction id", "answer", "score", "version"), lines, empty="The table has no rows.")
 
 

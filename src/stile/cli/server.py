@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from stile.cli.options import client_for, project_value, use_case_for
+from stile.cli.options import client_for, use_case_for
 from stile.cli.settings import load_settings
 
 
@@ -36,12 +36,18 @@ def up(**given: object) -> None:
 @click.command()
 @click.argument("use_case", required=False)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=7080, show_default=True, type=click.IntRange(1, 65535), help="Port of the gateway.")
-@click.option("--data", "data_dir", type=click.Path(file_okay=False), default="gateway-data", show_default=True,
-              help="Folder for models and for predictions not yet delivered.")  # fmt: skip
+@click.option(
+    "--port", default=7080, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+)
+@click.option(
+    "--data", "state", type=click.Path(file_okay=False), help="Folder for models and predictions not yet delivered."
+)
+@click.option("--strict", is_flag=True, help="Sync each prediction to disk before its answer goes out.")
+@click.option("--caller-token", default="", help="What callers must show; needed when others can reach the gateway.")
 @click.option("--url", metavar="URL", help="The Stile server (default: STILE_URL, stile.toml, the last login).")
 @click.option("--token", metavar="TOKEN", help="The gateway's token (default: STILE_TOKEN, the last login).")
-def serve(*, use_case: str | None, host: str, port: int, data_dir: str, url: str | None, token: str | None) -> None:
+def serve(*, use_case: str | None, host: str, port: int, state: str | None, strict: bool, caller_token: str,
+          url: str | None, token: str | None) -> None:  # fmt: skip
     """Run a gateway for USE_CASE.
 
     The champion answers, challenger and shadow versions see the same rows unseen. It follows every
@@ -51,13 +57,17 @@ def serve(*, use_case: str | None, host: str, port: int, data_dir: str, url: str
       POST /v2/models/USE_CASE/infer   Open Inference Protocol V2
       POST /invocations                MLflow's scoring protocol
     """  # noqa: D301
-    from stile.client.credentials import resolve
     from stile.protocols.inference.gateway import serve as run_gateway
 
     client = client_for(url, token)
-    name = use_case_for(client, use_case or project_value("use_case", "name")).name
-    credentials = resolve(client.url, token)
-    code = run_gateway(
-        use_case=name, url=credentials.url, token=credentials.token, host=host, port=port, data_dir=Path(data_dir)
+    run_gateway(
+        use_case_for(client, use_case).name,
+        server=client.url,
+        token=client.token,
+        host=host,
+        port=port,
+        state=Path(state) if state else None,
+        strict=strict,
+        caller_token=caller_token,
+        on_ready=lambda address: click.echo(f"The gateway is ready at {address}. Ctrl-C stops it."),
     )
-    raise SystemExit(code or 0)

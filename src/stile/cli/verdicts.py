@@ -15,11 +15,8 @@ EXIT_CODES = {"promote": 0, "reject": 1, "wait": 2}
 
 def results_of(report: dict[str, Any]) -> list[dict[str, Any]]:
     """The verdicts of a report, one per candidate."""
-    for key in ("results", "candidates"):
-        if isinstance(report.get(key), list):
-            found: list[dict[str, Any]] = report[key]
-            return found
-    return [report] if "outcome" in report else []
+    found: list[dict[str, Any]] = report.get("candidates", [])
+    return found
 
 
 def exit_code(results: list[dict[str, Any]]) -> int:

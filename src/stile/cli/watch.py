@@ -27,12 +27,14 @@ def windows_list(*, use_case: str | None, url: str | None, token: str | None, js
         show_json(found)
         return
     rows = [
-        (one.get("id"), show.when(one.get("until") or one.get("to")), one.get("rows") or one.get("n"), one.get("verdict") or one.get("state"))
+        (
+            _number(one), f"v{one.get('version')}", show.when(one.get("last_at")), one.get("rows"), _verdicts(one),
+            one.get("id"),
+        )
         for one in found
     ]  # fmt: skip
-    show.table(
-        "", ("window", "until", "predictions", "verdict"), rows, empty="No window yet. Close one: stile windows close"
-    )
+    names = ("window", "version", "until", "predictions", "live rules", "id")
+    show.table("", names, rows, empty="No window yet. Close one: stile windows close")
 
 
 @windows.command("close")
@@ -62,9 +64,9 @@ def alerts_list(*, use_case: str | None, url: str | None, token: str | None, jso
         show_json(found)
         return
     rows = [
-        (one.get("id"), show.when(one.get("at")), one.get("state"), one.get("rule") or one.get("kind"), one.get("sentence") or one.get("says"))
+        (one.get("id"), show.when(one.get("raised_at")), one.get("state"), one.get("rule"), one.get("finding"))
         for one in found
-    ]  # fmt: skip
+    ]
     show.table("", ("alert", "when", "state", "rule", "what happened"), rows, empty="No alerts.")
 
 
@@ -107,3 +109,13 @@ def board(*, use_case: str | None, inbox: bool, url: str | None, token: str | No
 
 def _flat(made: dict[str, Any]) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in made.items() if not isinstance(value, dict | list)]
+
+
+def _number(window: dict[str, Any]) -> str:
+    number = f"#{window.get('number')}"
+    return number if window.get("state") == "closed" else f"{number} {window.get('state')}"
+
+
+def _verdicts(window: dict[str, Any]) -> str:
+    said = [(one.get("id"), (one.get("result") or {}).get("verdict")) for one in window.get("verdicts") or []]
+    return ", ".join(f"{rule} {verdict}" for rule, verdict in said) or str(window.get("problem") or "")

@@ -48,10 +48,19 @@ class Session:
     Args:
         credentials: where, and as whom.
         timeout_s: longest wait for one answer; uploads and long polls may take longer by argument.
+        serves, start: what is expected at the address and the command that starts one, for the error message.
     """
 
-    def __init__(self, credentials: Credentials, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        timeout_s: float = 30.0,
+        *,
+        serves: str = "Stile server",
+        start: str = "stile up",
+    ) -> None:
         self.url = credentials.url
+        self._nobody = f"No {serves} answers at {credentials.url}. Start one with: {start}"
         self._token = credentials.token
         self._timeout_s = timeout_s
         self._http: httpx.Client | None = None
@@ -116,7 +125,7 @@ class Session:
                 timeout=self._timeout_s if timeout_s is None else timeout_s,
             )  # fmt: skip
         except httpx.ConnectError as error:
-            raise Unavailable(f"No Stile server answers at {self.url}. Start one with: stile up") from error
+            raise Unavailable(self._nobody) from error
         except httpx.TimeoutException as error:
             raise Unavailable(f"The server at {self.url} did not answer in time. Try again.") from error
         except httpx.HTTPError as error:

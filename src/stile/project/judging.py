@@ -63,6 +63,7 @@ def evaluation_request(walk: Walk, candidate: Candidate) -> dict[str, Any]:
         "train": _trained_on(walk, candidate, datasets),
         "scenarios": uploaded,
         "slices": slices(walk),
+        "threshold": candidate.threshold,
         "latency_ms": msgspec.json.decode(latency.read_bytes(), type=list[float]) if latency.is_file() else None,
         "unknown_at_decision_time": unknown_used(walk, candidate),
     }
@@ -100,11 +101,8 @@ def publish_policy(walk: Walk, text: str) -> str:
 
 def outcomes(report: dict[str, Any]) -> list[dict[str, Any]]:
     """The verdicts of a gate report, one per candidate."""
-    for key in ("candidates", "results", "gates"):
-        if isinstance(report.get(key), list):
-            found: list[dict[str, Any]] = report[key]
-            return found
-    return [report] if "outcome" in report else []
+    found: list[dict[str, Any]] = report.get("candidates", [])
+    return found
 
 
 def summary(report: dict[str, Any]) -> str:
@@ -115,9 +113,7 @@ def summary(report: dict[str, Any]) -> str:
 
 def label_line(entry: dict[str, Any]) -> str:
     """One version's standing in a few words."""
-    said = entry.get("labels") or entry.get("label") or []
-    words = said if isinstance(said, list) else [said]
-    return f"v{entry.get('version')} {', '.join(str(word) for word in words)}".strip()
+    return f"v{entry.get('version')} {entry.get('text') or entry.get('label')}"
 
 
 def slices(walk: Walk) -> list[str]:

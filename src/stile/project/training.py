@@ -39,6 +39,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str = ""
     trained_on: str = ".stile/tables/train.csv"
     features: list[str] | None = None
+    threshold: float | None = None
 
 
 def candidates(project: Project) -> list[Candidate]:
