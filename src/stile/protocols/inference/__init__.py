@@ -1,0 +1,1 @@
+"""The gateway: answers of one use case over Open Inference Protocol V2 and MLflow's `/invocations`."""

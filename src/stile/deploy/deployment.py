@@ -1,0 +1,67 @@
+"""The deployment document: which versions answer for a use case, in which part, from which files."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Role = Literal["champion", "challenger", "shadow"]
+ROLES: tuple[Role, ...] = ("champion", "challenger", "shadow")
+"""Every part a version can play, the answering one first. Each is also a guarded alias."""
+
+
+class FileRef(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a model: path inside the model folder, and the digest that is its content's name."""
+
+    path: str
+    digest: str
+    size: int = 0
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """One model version in one part.
+
+    Attributes:
+        threshold: score from which the answer is the positive outcome, as in the evidence the
+            version was judged by; None leaves the answer to the model.
+        decision: id of the decision that put it there, empty when none is known.
+    """
+
+    role: Role
+    version: int
+    digest: str
+    files: tuple[FileRef, ...]
+    threshold: float | None = None
+    decision: str = ""
+
+
+class ColumnCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """What the data contract says about one column, as far as a single live row can break it."""
+
+    column: str
+    low: float | None = None
+    high: float | None = None
+    allowed: tuple[str, ...] = ()
+    nullable: bool = True
+
+
+class Deployment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a gateway serves. ``revision`` grows with every change; 0 is nothing deployed.
+
+    Attributes:
+        segment: column whose value is kept with each prediction, empty for none.
+        positive: label of the positive outcome.
+        checks: contract checks for live rows.
+    """
+
+    use_case: str
+    revision: int
+    variants: tuple[Variant, ...] = ()
+    segment: str = ""
+    positive: str = "1"
+    checks: tuple[ColumnCheck, ...] = ()
+
+    def variant(self, role: Role) -> Variant | None:
+        """The version in a part, or None."""
+        return next((variant for variant in self.variants if variant.role == role), None)

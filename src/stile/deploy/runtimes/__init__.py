@@ -1,0 +1,1 @@
+"""One module per model format, the same protocol in each: rows in, scores out."""
