@@ -31,8 +31,7 @@ async def _request_evaluation(call: Call) -> Response:
         model = _model_facts(tx, use_case, order.version)
         return evaluations.request(tx, use_case=use_case, order=order, model=model, by=call.principal.name)
 
-    made = await call.write(request)
-    call.services.background.start(evaluations.WORKFLOW, {"evaluation": made.id}, key=made.id)
+    made = await call.write(request)  # the event it emits starts the workflow
     return json_response({"evaluation": made.id}, 202)
 
 
