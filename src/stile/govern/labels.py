@@ -43,6 +43,7 @@ class Standings(msgspec.Struct, frozen=True, kw_only=True):
         holders: version -> ``challenger`` or ``shadow``, as given by the last decision.
         former: versions that were champion before.
         retired: versions taken out of service.
+        held: the champion is on hold.
         best: the version the policy's choice puts first among those that pass, 0 for none.
     """
 
@@ -50,6 +51,7 @@ class Standings(msgspec.Struct, frozen=True, kw_only=True):
     holders: dict[int, str] = {}
     former: list[int] = []
     retired: list[int] = []
+    held: bool = False
     best: int = 0
 
 
@@ -67,7 +69,11 @@ def standing(
     """The label of one version: what it is, else why it is not, else for whom it waits."""
     version = result.version
     if version == context.champion:
-        return _plain(result, "champion", "it is the model in production")
+        champion_now = _plain(result, "champion", "it is the model in production")
+        if not context.held:
+            return champion_now
+        sentence = "it is in production and on hold: roll back, or promote another version"
+        return msgspec.structs.replace(champion_now, text="champion (on hold)", sentence=sentence)
     if version in context.retired:
         return _plain(result, "retired", "it was taken out of service")
     if version in context.former:

@@ -1,0 +1,203 @@
+"""All candidates of a use case judged together: rules, choice, approvals, labels. Pure, over one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stile.govern.expression.bindings import Champion
+from stile.govern.gate import Candidate, GateResult, Judged, approval_needs, choose, conclude, judge
+from stile.govern.history import Past
+from stile.govern.labels import Standing, Standings, standing
+from stile.govern.policy import CompiledPolicy
+from stile.govern.separation import Approval, ApprovalState, Binding, Team, approval_states
+from stile.train.evidence import Evidence
+
+RETIRED_TAG = "stile.retired"
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything known about one version.
+
+    Attributes:
+        evidence: the newest about its bytes; None when it was never evaluated.
+        evidence_digest: its digest, empty for none.
+        promotion: id of the open request, empty for none.
+        approvals: everything said on that request (or, when it is closed, on the last one), oldest first.
+        refused: its last request was turned down by people, and nothing it was about has changed since.
+    """
+
+    candidate: Candidate
+    evidence: Evidence | None
+    evidence_digest: str
+    promotion: str = ""
+    approvals: list[Approval] = []
+    refused: bool = False
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """One snapshot of what a decision in a use case rests on."""
+
+    use_case: str
+    facts: dict[str, Any]
+    policy: CompiledPolicy
+    policy_version: int
+    cases: list[Case]
+    champion: Champion | None
+    champion_evidence: str
+    aliases: dict[str, int]
+    past: Past
+    rejected: list[str]  # keys of rejections already recorded, see ``rejection_key``
+    last_decision: str
+    team: Team
+    now: int
+
+    def case(self, version: int) -> Case | None:
+        """The case of a version."""
+        return next((case for case in self.cases if case.candidate.version == version), None)
+
+
+class Assessment(msgspec.Struct, frozen=True, kw_only=True):
+    """The gate's answer and the standing of every version; ``best`` is the choice among those that pass, 0 for none."""
+
+    results: list[GateResult]
+    standings: list[Standing]
+    best: int
+
+    def result(self, version: int) -> GateResult | None:
+        """The gate's answer for a version."""
+        return next((result for result in self.results if result.version == version), None)
+
+
+def binding_of(case: Case, policy_digest: str) -> Binding:
+    """The digests that a yes or no about this version is about, as they are now."""
+    evidence = case.evidence
+    return Binding(
+        model=case.candidate.digest,
+        data=",".join(sorted({use.digest for use in evidence.datasets})) if evidence else "",
+        policy=policy_digest,
+        evidence=case.evidence_digest,
+        environment=evidence.lineage.environment if evidence else "",
+    )
+
+
+def rejection_key(subject: str, policy: str, evidence: str) -> str:
+    """What makes a rejection the same as one already recorded."""
+    return f"{subject} {policy} {evidence}"
+
+
+def assess(world: World, *, champion_after: int | None = None) -> Assessment:
+    """Judge every version and say where it stands.
+
+    Args:
+        world: the snapshot.
+        champion_after: label the versions as they will stand once this one is champion.
+    """
+    judged = {case.candidate.version: _judged(world, case) for case in world.cases}
+    approvals = {case.candidate.version: _approvals(world, case) for case in world.cases}
+    rivals = [case for case in world.cases if _is_rival(world, case, judged, approvals)]
+    best = _best(rivals, judged)
+    results = [
+        conclude(
+            judged[case.candidate.version],
+            use_case=world.use_case,
+            candidate=case.candidate,
+            policy_digest=world.policy.digest,
+            evidence_digest=case.evidence_digest,
+            champion_digest=world.champion.digest if world.champion else "",
+            approvals=approvals[case.candidate.version],
+            promotion=case.promotion,
+            dominated_by=_dominating(case, rivals, judged),
+            url=f"/use-cases/{world.use_case}/versions/{case.candidate.version}",
+        )
+        for case in world.cases
+    ]
+    return Assessment(results=results, standings=_standings(world, results, best, champion_after), best=best)
+
+
+def orders(results: list[GateResult]) -> Mapping[int, list[float | None]]:
+    """Version -> the values that ``choose`` compares."""
+    return {result.version: result.order for result in results}
+
+
+def _judged(world: World, case: Case) -> Judged:
+    champion = world.champion
+    if champion is not None and champion.version == case.candidate.version:
+        champion = None  # nothing to compare it with but itself
+    return judge(
+        world.policy, candidate=case.candidate, evidence=case.evidence, champion=champion,
+        use_case=world.facts, now=world.now,
+    )  # fmt: skip
+
+
+def _approvals(world: World, case: Case) -> list[ApprovalState]:
+    needs = approval_needs(world.policy, world.facts, case.candidate)
+    binding = binding_of(case, world.policy.digest)
+    return approval_states(needs, case.approvals, binding, world.team, case.candidate.authors)
+
+
+def _is_rival(
+    world: World, case: Case, judged: Mapping[int, Judged], approvals: Mapping[int, list[ApprovalState]]
+) -> bool:
+    """Whether a version takes part in the choice."""
+    version = case.candidate.version
+    return (
+        judged[version].passes
+        and version not in world.past.ever
+        and RETIRED_TAG not in case.candidate.tags
+        and not case.refused
+        and not any(state.state == "no" for state in approvals[version])
+    )
+
+
+def _test_data(case: Case) -> str:
+    uses = case.evidence.datasets if case.evidence else []
+    return ",".join(sorted(use.digest for use in uses if use.role == "test"))
+
+
+def _best(rivals: list[Case], judged: Mapping[int, Judged]) -> int:
+    """The choice among those tested on the newest test data; numbers from different data are not compared."""
+    if not rivals:
+        return 0
+    newest = max(rivals, key=lambda case: case.candidate.version)
+    return choose({r.candidate.version: judged[r.candidate.version].order for r in _comparable(newest, rivals)}) or 0
+
+
+def _dominating(case: Case, rivals: list[Case], judged: Mapping[int, Judged]) -> int | None:
+    """The version that is preferred to this one, among those tested on the same data."""
+    version = case.candidate.version
+    if case not in rivals:
+        return None
+    first = choose({r.candidate.version: judged[r.candidate.version].order for r in _comparable(case, rivals)})
+    return first if first != version else None
+
+
+def _comparable(case: Case, rivals: list[Case]) -> list[Case]:
+    return [rival for rival in rivals if _test_data(rival) == _test_data(case)]
+
+
+def _standings(world: World, results: list[GateResult], best: int, champion_after: int | None) -> list[Standing]:
+    champion = world.past.champion if champion_after is None else champion_after
+    context = Standings(
+        champion=champion,
+        holders={world.aliases[alias]: alias for alias in ("shadow", "challenger") if alias in world.aliases},
+        former=[version for version in world.past.ever if version != champion],
+        retired=[case.candidate.version for case in world.cases if RETIRED_TAG in case.candidate.tags],
+        held=world.past.held and champion == world.past.champion,
+        best=best if best != champion else 0,
+    )
+    return [
+        standing(
+            world.policy,
+            result=result,
+            candidate=case.candidate,
+            evidence=case.evidence,
+            champion=world.champion,
+            use_case=world.facts,
+            context=context,
+            now=world.now,
+        )
+        for case, result in zip(world.cases, results, strict=True)
+    ]
