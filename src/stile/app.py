@@ -29,12 +29,14 @@ from stile.kernel.ids import Ids, RandomIds
 from stile.kernel.permission import Role
 from stile.kernel.settings import Settings
 from stile.people import account_records
-from stile.protocols.rest import health, people
+from stile.protocols.mlflow import routes as mlflow_routes
+from stile.protocols.rest import data, evaluations, health, people
 from stile.protocols.rest import store as store_routes
 from stile.protocols.rest.openapi import openapi_routes
 from stile.store import checkpoints
 from stile.store.blobs import LocalBlobs
 from stile.store.sqlite import SqliteDatabase
+from stile.web import routes as web
 from stile.work.dbos_engine import DbosBackground
 from stile.work.inline import InlineBackground
 from stile.work.start import wire
@@ -48,8 +50,12 @@ def routes() -> list[Route]:
     """Every route of the server, by protocol."""
     return [
         *health.ROUTES,
+        *data.ROUTES,
+        *evaluations.ROUTES,
         *people.ROUTES,
         *store_routes.ROUTES,
+        *mlflow_routes.ROUTES,
+        *web.ROUTES,
         *openapi_routes(routes),
     ]
 
@@ -61,7 +67,8 @@ def build(
 
     Args:
         settings: address, folder, limits.
-        clock, ids: sources of time and identifiers.
+        clock: source of time.
+        ids: source of identifiers.
         background: what runs durable work; the DBOS engine unless a test brings its own.
 
     Raises:

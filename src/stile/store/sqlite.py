@@ -178,6 +178,7 @@ class SqliteDatabase:
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA cache_size=-32768")
         connection.execute("PRAGMA temp_store=MEMORY")
+        connection.execute("PRAGMA case_sensitive_like=ON")  # as in PostgreSQL
         if not writer:
             connection.execute("PRAGMA query_only=ON")
         return connection

@@ -1,0 +1,158 @@
+"""Searching registered models and their versions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from stile.govern import model_records, version_records
+from stile.govern.model_records import RegisteredModel
+from stile.govern.version_records import ModelVersion
+from stile.kernel.errors import Invalid
+from stile.store.database import Row, Tx
+from stile.train import search_sql
+from stile.train.filters import Clause, Entity, Vocabulary, parse_filter, parse_order
+from stile.train.search_sql import Part, SortKey
+
+MODELS_MOST = 1000
+VERSIONS_MOST = 200_000
+
+_ENTITIES: dict[str, Entity] = {
+    "tags": "tag", "tag": "tag", "attributes": "attribute", "attribute": "attribute", "attr": "attribute",
+}  # fmt: skip
+_MODEL_WORDS = Vocabulary(
+    entities=_ENTITIES,
+    attributes={"name": "id", "creation_timestamp": "number", "last_updated_timestamp": "number"},
+    aliases={"timestamp": "last_updated_timestamp"},
+)
+_MODEL_COLUMNS = {"name": "m.name", "creation_timestamp": "m.created_at", "last_updated_timestamp": "m.updated_at"}
+_VERSION_WORDS = Vocabulary(
+    entities=_ENTITIES,
+    attributes={
+        "name": "id", "run_id": "id", "source_path": "text", "version_number": "number",
+        "creation_timestamp": "number", "last_updated_timestamp": "number",
+    },
+    aliases={"version": "version_number", "source": "source_path"},
+)  # fmt: skip
+_VERSION_COLUMNS = {
+    "name": "m.name",
+    "run_id": "v.run_id",
+    "source_path": "v.source",
+    "version_number": "v.version",
+    "creation_timestamp": "v.created_at",
+    "last_updated_timestamp": "v.updated_at",
+}
+
+
+class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the models asked for, and the token that leads to the rest."""
+
+    models: list[RegisteredModel]
+    next_page_token: str = ""
+
+
+class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the versions asked for, and the token that leads to the rest."""
+
+    versions: list[ModelVersion]
+    next_page_token: str = ""
+
+
+class _Source(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of thing to search: its words, columns, tables and default order."""
+
+    words: Vocabulary
+    columns: dict[str, str]
+    select: str
+    table: str
+    tags: str
+    ends: list[SortKey]
+
+
+_MODELS = _Source(
+    words=_MODEL_WORDS,
+    columns=_MODEL_COLUMNS,
+    select=model_records.COLUMNS,
+    table="registered_models m",
+    tags="registered_model_tags t WHERE t.model = m.id",
+    ends=[SortKey("m.name")],
+)
+_VERSIONS = _Source(
+    words=_VERSION_WORDS,
+    columns=_VERSION_COLUMNS,
+    select=version_records.COLUMNS,
+    table=version_records.FROM,
+    tags="version_tags t WHERE t.model = v.model AND t.version = v.version",
+    ends=[SortKey("m.name"), SortKey("v.version", False)],
+)
+
+
+def search_models(
+    tx: Tx, *, filter: str = "", max_results: int = 100, order_by: Sequence[str] = (), page_token: str = ""
+) -> ModelPage:
+    """Registered models that satisfy a filter, by name unless another order is asked for.
+
+    Raises:
+        Invalid: the filter, an order, the page size or the token cannot be used; says why.
+    """
+    _check_size(max_results, MODELS_MOST)
+    rows, following = _search(tx, _MODELS, filter, max_results, order_by, page_token)
+    return ModelPage(models=model_records.of_rows(tx, rows), next_page_token=following)
+
+
+def search_versions(
+    tx: Tx, *, filter: str = "", max_results: int = 10_000, order_by: Sequence[str] = (), page_token: str = ""
+) -> VersionPage:
+    """Versions that satisfy a filter, by name and newest first unless another order is asked for.
+
+    Raises:
+        Invalid: the filter, an order, the page size or the token cannot be used; says why.
+    """
+    _check_size(max_results, VERSIONS_MOST)
+    rows, following = _search(tx, _VERSIONS, filter, max_results, order_by, page_token)
+    return VersionPage(versions=version_records.of_rows(tx, rows), next_page_token=following)
+
+
+def _search(
+    tx: Tx, source: _Source, filter: str, most: int, order_by: Sequence[str], page_token: str
+) -> tuple[list[Row], str]:
+    clauses = parse_filter(filter, source.words)
+    orders = [parse_order(text, source.words) for text in order_by]
+    if any(order.entity != "attribute" for order in orders):
+        raise Invalid("These results can be ordered by attributes only.")
+    keys: list[SortKey] = []
+    for key in [*(SortKey(source.columns[o.key], o.ascending) for o in orders), *source.ends]:
+        if not any(key.expression == seen.expression for seen in keys):
+            keys.append(key)
+    where = [Part("1 = 1"), *(_condition(clause, source) for clause in clauses)]
+    question = search_sql.question(source.table, filter, list(order_by))
+    token = search_sql.read_token(page_token, question)
+    if token is not None:
+        where.append(search_sql.beyond(keys, token.values))
+    params: list[Any] = [value for part in where for value in part.params]
+    width = source.select.count(",") + 1
+    rows = tx.all(
+        f"SELECT {source.select}, {', '.join(key.expression for key in keys)} FROM {source.table} "
+        f"WHERE {' AND '.join(part.sql for part in where)} ORDER BY {search_sql.order_by(keys)} LIMIT ?",
+        [*params, most + 1],
+    )
+    if len(rows) <= most:
+        return rows, ""
+    return rows[:most], search_sql.write_token(question, 0, rows[most - 1][width:])
+
+
+def _condition(clause: Clause, source: _Source) -> Part:
+    if clause.entity == "attribute":
+        return search_sql.comparison(source.columns[clause.key], clause.op, clause.value)
+    if clause.op in ("IS NULL", "IS NOT NULL"):
+        negation = "NOT " if clause.op == "IS NULL" else ""
+        return Part(f"{negation}EXISTS (SELECT 1 FROM {source.tags} AND t.key = ?)", (clause.key,))
+    inner = search_sql.comparison("t.value", clause.op, clause.value)
+    return Part(f"EXISTS (SELECT 1 FROM {source.tags} AND t.key = ? AND {inner.sql})", (clause.key, *inner.params))
+
+
+def _check_size(wanted: int, most: int) -> None:
+    if not 0 < wanted <= most:
+        raise Invalid(f"Invalid value {wanted} for parameter 'max_results': it must be 1 to {most}.")

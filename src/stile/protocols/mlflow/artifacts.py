@@ -1,0 +1,160 @@
+"""MLflow's artifacts: the proxy that takes and gives files, listings, and downloads for people.
+
+A path is decoded once (by the HTTP server), checked, and used as the key of a row; bytes go to and
+come from the content-addressed store. No text of a caller ever becomes a place on the server's disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import quote
+
+from starlette.responses import Response, StreamingResponse
+
+from stile.edge.call import Call
+from stile.edge.route import Route
+from stile.govern import registry
+from stile.kernel.errors import Invalid
+from stile.kernel.permission import Permission
+from stile.protocols.mlflow import wire
+from stile.protocols.mlflow.errors import mlflow_error
+from stile.protocols.mlflow.table import routes
+from stile.protocols.mlflow.wire import done, need, reply
+from stile.store.database import Tx
+from stile.train import artifacts, runs
+from stile.train.artifact_paths import checked_path, ours
+from stile.train.artifacts import Artifact
+
+_IN_ONE_PIECE = 1 << 20
+
+
+async def _put(call: Call) -> Response:
+    """Store a file under a path."""
+    path = checked_path(call.path("path"))
+    await call.read(lambda tx: _refuse_change(tx, path))
+    with call.services.blobs.writer(limit=call.services.settings.max_upload_bytes) as writer:
+        async for chunk in call.chunks():
+            writer.write(chunk)
+        digest = await asyncio.to_thread(writer.commit)
+    size = writer.size
+
+    def work(tx: Tx) -> None:
+        _refuse_change(tx, path)
+        artifacts.bind(tx, path=path, digest=digest, size=size, by=call.principal.name)
+
+    await call.write(work)
+    return done()
+
+
+def _refuse_change(tx: Tx, path: str) -> None:
+    artifacts.refuse_reserved(path)
+    registry.refuse_change(tx, path)
+
+
+async def _get(call: Call) -> Response:
+    """Get a file."""
+    path = checked_path(call.path("path"))
+    return await _content(call, await call.read(lambda tx: artifacts.find(tx, path)))
+
+
+async def _remove(call: Call) -> Response:
+    """Delete a file or a folder."""
+    path = checked_path(call.path("path"))
+
+    def work(tx: Tx) -> None:
+        _refuse_change(tx, path)
+        artifacts.remove(tx, path)
+
+    await call.write(work)
+    return done()
+
+
+async def _list(call: Call) -> Response:
+    """List a folder."""
+    path = checked_path(call.query("path").strip("/"), empty_allowed=True)
+    return reply({"files": wire.files(await call.read(lambda tx: artifacts.folder(tx, path)))})
+
+
+async def _list_of_run(call: Call) -> Response:
+    """List a folder of a run."""
+    run_id = need(call.query("run_id") or call.query("run_uuid"), "run_id")
+    below = checked_path(call.query("path").rstrip("/"), empty_allowed=True)
+
+    def work(tx: Tx) -> wire.Json:
+        uri = runs.info(tx, run_id).artifact_uri
+        found = artifacts.folder(tx, _joined(_own(uri), below))
+        return {"root_uri": uri, "files": wire.files(found, below)}
+
+    return reply(await call.read(work))
+
+
+async def _download(call: Call) -> Response:
+    """Download a file of a run."""
+    run_id = need(call.query("run_uuid") or call.query("run_id"), "run_uuid")
+    path = checked_path(call.query("path"))
+    found = await call.read(lambda tx: artifacts.find(tx, _joined(_own(runs.info(tx, run_id).artifact_uri), path)))
+    return await _content(call, found)
+
+
+async def _download_of_version(call: Call) -> Response:
+    """Download a file of a model version."""
+    name = need(call.query("name"), "name")
+    version = call.query_int("version", 0, low=0)
+    path = checked_path(call.query("path"))
+
+    def work(tx: Tx) -> Artifact:
+        found = registry.version(tx, name, version)
+        return artifacts.find(tx, _joined(_own(registry.download_uri(found)), path))
+
+    return await _content(call, await call.read(work))
+
+
+async def _content(call: Call, found: Artifact) -> Response:
+    """The bytes of a file, as a download: never shown in place, never guessed at."""
+    blobs = call.services.blobs
+    headers = {
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.path.rpartition('/')[2], safe='')}",
+        "X-Content-Type-Options": "nosniff",
+        "ETag": f'"{found.digest}"',
+        "Content-Length": str(found.size),
+    }
+    if call.request.method == "HEAD":
+        return Response(headers=headers, media_type="application/octet-stream")
+    if found.size <= _IN_ONE_PIECE:
+        content = await asyncio.to_thread(blobs.get, found.digest)
+        return Response(content, headers=headers, media_type="application/octet-stream")
+    return StreamingResponse(blobs.chunks(found.digest), headers=headers, media_type="application/octet-stream")
+
+
+def _own(uri: str) -> str:
+    path = ours(uri)
+    if path is None:
+        raise Invalid(f"These files are in a store of your own ({uri}); this server does not open it. Get them there.")
+    return path
+
+
+def _joined(root: str, below: str) -> str:
+    return f"{root}/{below}" if below else root
+
+
+_PROXY = [
+    ("GET", "artifacts/{path:path}", Permission.READ, _get),
+    ("DELETE", "artifacts/{path:path}", Permission.TRACK, _remove),
+    ("GET", "artifacts", Permission.READ, _list),
+]
+_DOWNLOADS = [
+    ("/get-artifact", _download),
+    ("/ajax-api/2.0/mlflow/get-artifact", _download),
+    ("/model-versions/get-artifact", _download_of_version),
+    ("/ajax-api/2.0/mlflow/model-versions/get-artifact", _download_of_version),
+]
+
+ROUTES = [
+    *routes([("PUT", "artifacts/{path:path}", Permission.TRACK, _put)], service="mlflow-artifacts", streams=True),
+    *routes(_PROXY, service="mlflow-artifacts"),
+    *routes([("GET", "artifacts/list", Permission.READ, _list_of_run)]),
+    *(
+        Route("GET", path, Permission.READ, handler, on_error=mlflow_error, summary="Download a file")
+        for path, handler in _DOWNLOADS
+    ),
+]

@@ -1,0 +1,250 @@
+"""The forms of MLflow's messages: requests decoded leniently, answers built from our values.
+
+Bodies are JSON renderings of protocol buffers: unknown fields are ignored, 64-bit numbers come as
+numbers or text, NaN and infinities as text, null means not given.
+Source: ``mlflow/protos/service.proto`` and ``model_registry.proto`` of MLflow 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.responses import Response
+
+from stile.kernel.errors import Invalid
+from stile.train.artifacts import ListedEntry
+from stile.train.experiment_records import Experiment
+from stile.train.logged_model_records import LoggedModel
+from stile.train.points import Point
+from stile.train.run_values import Run, RunInfo
+
+T = TypeVar("T", bound=msgspec.Struct)
+Json = dict[str, Any]
+
+_encode = msgspec.json.Encoder().encode
+_JSON = "application/json"
+
+
+class Pair(msgspec.Struct):
+    """A tag or parameter as sent."""
+
+    key: str = ""
+    value: str = ""
+
+
+class MetricIn(msgspec.Struct):
+    """A metric point as sent."""
+
+    key: str = ""
+    value: float | str = ""
+    timestamp: int = 0
+    step: int = 0
+    model_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+    def point(self) -> Point:
+        """The point.
+
+        Raises:
+            Invalid: its value is no number.
+        """
+        return Point(self.timestamp, self.step, number(self.value))
+
+
+def decode(body: bytes, kind: type[T]) -> T:
+    """A body as ``kind``.
+
+    Raises:
+        Invalid: it is not JSON, or a field cannot be what it must be.
+    """
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind, strict=False)
+    except msgspec.ValidationError:
+        return _without_nulls(body, kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"The body is not valid JSON: {error}.") from error
+
+
+def number(value: float | str) -> float:
+    """A metric's value, which JSON cannot always carry as a number.
+
+    Raises:
+        Invalid: it is not a number.
+    """
+    if isinstance(value, float | int):
+        return float(value)
+    try:
+        return float(value)
+    except ValueError:
+        raise Invalid(f"Invalid value {value[:80]!r} for parameter 'value' supplied: it must be a number.") from None
+
+
+def need(value: str, name: str) -> str:
+    """A required text.
+
+    Raises:
+        Invalid: it was not given.
+    """
+    if not value:
+        raise Invalid(f"Missing value for required parameter '{name}'. See the API docs for more information.")
+    return value
+
+
+def reply(value: Json) -> Response:
+    """An answer."""
+    return Response(_encode(value), media_type=_JSON)
+
+
+def done() -> Response:
+    """The answer of calls that have nothing to say."""
+    return Response(b"{}", media_type=_JSON)
+
+
+def float_out(value: float) -> float | str:
+    """A number as JSON carries it: NaN as text."""
+    return value if value == value else "NaN"  # noqa: PLR0124  only NaN differs from itself
+
+
+def pairs(items: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[Json]:
+    """Tags or parameters."""
+    rows = items.items() if isinstance(items, Mapping) else items
+    return [{"key": key, "value": value} for key, value in rows]
+
+
+def experiment(found: Experiment) -> Json:
+    """An Experiment message."""
+    return {
+        "experiment_id": found.experiment_id,
+        "name": found.name,
+        "artifact_location": found.artifact_location,
+        "lifecycle_stage": found.lifecycle,
+        "creation_time": found.created_at,
+        "last_update_time": found.updated_at,
+        "tags": pairs(found.tags),
+    }
+
+
+def run_info(info: RunInfo) -> Json:
+    """A RunInfo message."""
+    out: Json = {
+        "run_id": info.run_id,
+        "run_uuid": info.run_id,
+        "run_name": info.name,
+        "experiment_id": info.experiment_id,
+        "user_id": info.user_id,
+        "status": info.status,
+        "start_time": info.start_time,
+        "artifact_uri": info.artifact_uri,
+        "lifecycle_stage": info.lifecycle,
+    }
+    if info.end_time is not None:
+        out["end_time"] = info.end_time
+    return out
+
+
+def run(found: Run) -> Json:
+    """A Run message."""
+    return {
+        "info": run_info(found.info),
+        "data": {
+            "metrics": [
+                {"key": m.key, "value": float_out(m.value), "timestamp": m.at, "step": m.step} for m in found.metrics
+            ],
+            "params": pairs(found.params),
+            "tags": pairs(found.tags),
+        },
+        "inputs": {
+            "dataset_inputs": [
+                {
+                    "tags": pairs(d.tags),
+                    "dataset": {
+                        "name": d.name,
+                        "digest": d.digest,
+                        "source_type": d.source_type,
+                        "source": d.source,
+                        "schema": d.schema,
+                        "profile": d.profile,
+                    },
+                }
+                for d in found.datasets
+            ],
+            "model_inputs": [{"model_id": m.model_id} for m in found.models if m.direction == "input"],
+        },
+        "outputs": {
+            "model_outputs": [
+                {"model_id": m.model_id, "step": m.step} for m in found.models if m.direction == "output"
+            ],
+        },
+    }
+
+
+def points(key: str, found: Iterable[Point], run_id: str = "") -> list[Json]:
+    """Metric messages of one series, with the run when it is not plain which."""
+    if run_id:
+        return [
+            {"key": key, "value": float_out(p.value), "timestamp": p.at, "step": p.step, "run_id": run_id}
+            for p in found
+        ]
+    return [{"key": key, "value": float_out(p.value), "timestamp": p.at, "step": p.step} for p in found]
+
+
+def files(found: Iterable[ListedEntry], below: str = "") -> list[Json]:
+    """FileInfo messages, their names put below a folder."""
+    prefix = below.rstrip("/") + "/" if below else ""
+    return [
+        {"path": prefix + entry.name, "is_dir": entry.is_folder}
+        | ({} if entry.size is None else {"file_size": entry.size})
+        for entry in found
+    ]
+
+
+def logged_model(found: LoggedModel, registrations: Iterable[tuple[str, int]] = ()) -> Json:
+    """A LoggedModel message."""
+    return {
+        "info": {
+            "model_id": found.model_id,
+            "experiment_id": found.experiment_id,
+            "name": found.name,
+            "creation_timestamp_ms": found.created_at,
+            "last_updated_timestamp_ms": found.updated_at,
+            "artifact_uri": found.artifact_uri,
+            "status": found.status,
+            "model_type": found.model_type,
+            "source_run_id": found.source_run_id,
+            "tags": pairs(found.tags),
+            "registrations": [{"name": name, "version": str(version)} for name, version in registrations],
+        },
+        "data": {
+            "params": pairs(found.params),
+            "metrics": [
+                {
+                    "key": m.key,
+                    "value": float_out(m.value),
+                    "timestamp": m.at,
+                    "step": m.step,
+                    "run_id": m.run_id,
+                    "model_id": found.model_id,
+                }
+                | ({"dataset_name": m.dataset_name, "dataset_digest": m.dataset_digest} if m.dataset_name else {})
+                for m in found.metrics
+            ],
+        },
+    }
+
+
+def _without_nulls(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(_stripped(msgspec.json.decode(body)), kind, strict=False)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise Invalid(f"Invalid value for a parameter supplied: {error}.") from error
+
+
+def _stripped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _stripped(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_stripped(item) for item in value]
+    return value

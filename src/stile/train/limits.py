@@ -1,0 +1,111 @@
+"""What MLflow clients may send: sizes and spellings of names, keys and values.
+
+Source: MLflow's REST API limits (``mlflow.utils.validation``); a client that keeps them there keeps them here.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+
+from stile.kernel.errors import Invalid
+
+METRICS_PER_BATCH = 1000
+PARAMS_PER_BATCH = 100
+TAGS_PER_BATCH = 100
+ITEMS_PER_BATCH = 1000
+DATASETS_PER_CALL = 1000
+KEY_LENGTH = 250
+PARAM_VALUE_LENGTH = 6000
+TAG_VALUE_LENGTH = 8000
+EXPERIMENT_NAME_LENGTH = 500
+EXPERIMENT_TAG_VALUE_LENGTH = 20_000
+REGISTRY_TAG_VALUE_LENGTH = 100_000
+ALIAS_LENGTH = 255
+RUNS_PER_PAGE = 50_000
+POINTS_PER_PAGE = 25_000
+INT64 = 2**63
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
+_KEY = re.compile(r"[\w.\- /:]*")
+_ALIAS = re.compile(r"[\w-]*")
+_VERSION_LIKE = re.compile(r"[vV]\d+")
+
+
+def check_run_id(run_id: str) -> None:
+    """Refuse what cannot be a run's id."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise Invalid(f"Invalid run ID: {run_id[:80]!r}.")
+
+
+def check_key(kind: str, key: str) -> None:
+    """Refuse a metric, param or tag key that is empty, too long, or could be read as a way out of a folder.
+
+    Raises:
+        Invalid: says what is wrong with it.
+    """
+    if not key:
+        raise Invalid(f"Missing value for required parameter 'key': a {kind} needs a name.")
+    if len(key) > KEY_LENGTH:
+        raise Invalid(f"{kind.capitalize()} key exceeds the maximum length of {KEY_LENGTH} characters: {key[:60]!r}...")
+    if not _KEY.fullmatch(key):
+        raise Invalid(
+            f"Invalid {kind} name: {key!r}. Names may only contain letters, digits, underscores (_), dashes (-), "
+            "periods (.), spaces ( ), colons (:) and slashes (/)."
+        )
+    if posixpath.normpath(key) != key or key in (".", "..") or key.startswith(("/", "../")):
+        raise Invalid(f"Invalid {kind} name: {key!r}. A name must not be a path that leads elsewhere (//, ./ or ..).")
+
+
+def check_length(what: str, value: str, limit: int) -> None:
+    """Refuse text longer than ``limit`` characters."""
+    if len(value) > limit:
+        raise Invalid(f"{what} exceeds the maximum length of {limit} characters (it has {len(value)}).")
+
+
+def check_batch(metrics: Sequence[object], params: Sequence[object], tags: Sequence[object]) -> None:
+    """Refuse a batch with more items than one call may carry."""
+    for kind, items, limit in (
+        ("metrics", metrics, METRICS_PER_BATCH),
+        ("params", params, PARAMS_PER_BATCH),
+        ("tags", tags, TAGS_PER_BATCH),
+    ):
+        if len(items) > limit:
+            raise Invalid(f"A batch logging request can contain at most {limit} {kind}. Got {len(items)} {kind}.")
+    total = len(metrics) + len(params) + len(tags)
+    if total > ITEMS_PER_BATCH:
+        raise Invalid(f"A batch logging request can contain at most {ITEMS_PER_BATCH} items. Got {total} items.")
+
+
+def check_int64(what: str, value: int) -> None:
+    """Refuse a number that does not fit 64 bits."""
+    if not -INT64 <= value < INT64:
+        raise Invalid(f"{what} does not fit a 64-bit number: {value}.")
+
+
+def check_experiment_name(name: str) -> None:
+    """Refuse an experiment name that is empty or too long."""
+    if not name.strip():
+        raise Invalid("Invalid experiment name: it must not be empty.")
+    check_length("Experiment name", name, EXPERIMENT_NAME_LENGTH)
+
+
+def check_model_name(name: str) -> None:
+    """Refuse a registered model name that could not be written in a ``models:/`` address."""
+    if not name:
+        raise Invalid("Registered model name cannot be empty.")
+    if "/" in name or ":" in name:
+        raise Invalid(f"Invalid model name: {name!r}. A name must not contain '/' or ':'.")
+    check_length("Registered model name", name, 256)
+
+
+def check_alias(alias: str) -> None:
+    """Refuse an alias that is empty, too long, reserved, or looks like a version."""
+    if not alias:
+        raise Invalid("Registered model alias name cannot be empty.")
+    check_length("Registered model alias name", alias, ALIAS_LENGTH)
+    if not _ALIAS.fullmatch(alias):
+        raise Invalid(f"Invalid alias name: {alias!r}. Use letters, digits, underscores and dashes.")
+    if alias.lower() == "latest" or _VERSION_LIKE.fullmatch(alias):
+        raise Invalid(f"{alias!r} is reserved and cannot be used as an alias name.")

@@ -1,0 +1,126 @@
+"""Searching logged models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from stile.kernel.errors import Invalid
+from stile.store.database import Tx
+from stile.train import logged_model_records, search_sql
+from stile.train.filters import Clause, Vocabulary, parse_filter, parse_order
+from stile.train.logged_model_records import LoggedModel
+from stile.train.run_keys import marks
+from stile.train.search_sql import Part, SortKey
+
+MOST = 1000
+_COLUMNS = {
+    "name": "m.name",
+    "model_id": "m.model_id",
+    "model_type": "m.model_type",
+    "status": "m.status",
+    "source_run_id": "m.source_run_id",
+    "creation_timestamp": "m.created_at",
+    "last_updated_timestamp": "m.updated_at",
+}
+WORDS = Vocabulary(
+    entities={
+        "metrics": "metric", "metric": "metric", "params": "param", "param": "param", "tags": "tag", "tag": "tag",
+        "attributes": "attribute", "attribute": "attribute", "attr": "attribute",
+    },
+    attributes={
+        "name": "id", "model_id": "id", "model_type": "id", "status": "id", "source_run_id": "id",
+        "creation_timestamp": "number", "last_updated_timestamp": "number",
+    },
+    aliases={"creation_time": "creation_timestamp", "last_updated_time": "last_updated_timestamp"},
+)  # fmt: skip
+_TABLES = {"metric": "logged_model_metrics", "param": "logged_model_params", "tag": "logged_model_tags"}
+
+
+class ModelOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """One sort key as the client sends it."""
+
+    field_name: str
+    ascending: bool = True
+
+
+class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the models asked for, and the token that leads to the rest."""
+
+    models: list[LoggedModel]
+    next_page_token: str = ""
+
+
+def search(
+    tx: Tx,
+    *,
+    experiment_ids: Sequence[str],
+    filter: str = "",
+    max_results: int = 100,
+    order_by: Sequence[ModelOrder] = (),
+    page_token: str = "",
+) -> ModelPage:
+    """Logged models of some experiments that satisfy a filter; by default the newest first.
+
+    Raises:
+        Invalid: the filter, an order, the page size or the token cannot be used; says why.
+    """
+    if not 0 < max_results <= MOST:
+        raise Invalid(f"Invalid value {max_results} for parameter 'max_results': it must be 1 to {MOST}.")
+    experiments = sorted({int(e) for e in experiment_ids if e.isdecimal() and len(e) < 19})
+    clauses = parse_filter(filter, WORDS)
+    joins: list[Part] = []
+    keys: list[SortKey] = []
+    for index, wanted in enumerate(order_by):
+        order = parse_order(wanted.field_name, WORDS)
+        if order.entity == "attribute":
+            keys.append(SortKey(_COLUMNS[order.key], wanted.ascending))
+        elif order.entity == "metric":
+            joins.append(
+                Part(
+                    f"LEFT JOIN (SELECT model, MAX(value) AS value FROM logged_model_metrics WHERE key = ? GROUP BY model) "
+                    f"k{index} ON k{index}.model = m.id",
+                    (order.key,),
+                )
+            )
+            keys.append(SortKey(f"CASE WHEN k{index}.value IS NULL THEN 1 ELSE 0 END"))
+            keys.append(SortKey(f"COALESCE(k{index}.value, 0)", wanted.ascending))
+        else:
+            raise Invalid("Logged models can be ordered by metrics and attributes only.")
+    keys += [SortKey("m.created_at", False), SortKey("m.id", False)]
+    if not experiments:
+        return ModelPage(models=[])
+    where = [Part(f"m.experiment IN ({marks(experiments)}) AND m.lifecycle = 'active'", tuple(experiments))]
+    where += [_condition(clause) for clause in clauses]
+    question = search_sql.question(experiments, filter, list(order_by))
+    token = search_sql.read_token(page_token, question)
+    if token is not None:
+        where.append(search_sql.beyond(keys, token.values))
+    rows = tx.all(
+        f"SELECT m.id, {', '.join(key.expression for key in keys)} FROM logged_models m {' '.join(j.sql for j in joins)} "
+        f"WHERE {' AND '.join(part.sql for part in where)} ORDER BY {search_sql.order_by(keys)} LIMIT ?",
+        [*(value for part in (*joins, *where) for value in part.params), max_results + 1],
+    )
+    following = ""
+    if len(rows) > max_results:
+        rows = rows[:max_results]
+        following = search_sql.write_token(question, 0, rows[-1][1:])
+    return ModelPage(models=logged_model_records.load(tx, [row[0] for row in rows]), next_page_token=following)
+
+
+def _condition(clause: Clause) -> Part:
+    if clause.entity == "attribute":
+        value = clause.value
+        if clause.key == "status" and isinstance(value, str) and not value.startswith("LOGGED_MODEL_"):
+            value = f"LOGGED_MODEL_{value}"
+        return search_sql.comparison(_COLUMNS[clause.key], clause.op, value)
+    table = _TABLES[clause.entity]
+    if clause.op in ("IS NULL", "IS NOT NULL"):
+        negation = "NOT " if clause.op == "IS NULL" else ""
+        return Part(f"{negation}EXISTS (SELECT 1 FROM {table} t WHERE t.model = m.id AND t.key = ?)", (clause.key,))
+    inner = search_sql.comparison("t.value", clause.op, clause.value)
+    return Part(
+        f"EXISTS (SELECT 1 FROM {table} t WHERE t.model = m.id AND t.key = ? AND {inner.sql})",
+        (clause.key, *inner.params),
+    )

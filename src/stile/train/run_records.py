@@ -1,0 +1,202 @@
+"""Rows of runs and of what is logged to them besides metric histories."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from stile.store.database import Row, Tx
+from stile.train import run_keys
+from stile.train.run_keys import blocks, marks
+from stile.train.run_values import InputDataset, Latest, Run, RunInfo, RunModel
+
+_INFO = "id, run_id, experiment, name, user_id, status, start_time, end_time, artifact_uri, lifecycle, created_by"
+
+
+def add(
+    tx: Tx, *, run_id: str, experiment: int, name: str, user_id: str, start_time: int, artifact_uri: str, by: str
+) -> int:
+    """A new running run; its number."""
+    return int(
+        tx.scalar(
+            "INSERT INTO runs (run_id, experiment, name, user_id, status, start_time, artifact_uri, lifecycle, created_by) "
+            "VALUES (?, ?, ?, ?, 'RUNNING', ?, ?, 'active', ?) RETURNING id",
+            (run_id, experiment, name, user_id, start_time, artifact_uri, by),
+        )
+    )
+
+
+def head(tx: Tx, run_id: str) -> tuple[int, int, str] | None:
+    """(number, experiment, lifecycle) of a run: all that writing to it needs."""
+    row = tx.one("SELECT id, experiment, lifecycle FROM runs WHERE run_id = ?", (run_id,))
+    return None if row is None else (row[0], row[1], row[2])
+
+
+def info(tx: Tx, run_id: str) -> RunInfo | None:
+    """Who a run is."""
+    row = tx.one(f"SELECT {_INFO} FROM runs WHERE run_id = ?", (run_id,))
+    return None if row is None else _info(row)
+
+
+def set_end(tx: Tx, run: int, *, status: str, end_time: int | None) -> None:
+    """Status and end of a run; an end that is not given stays as it was."""
+    tx.run("UPDATE runs SET status = ?, end_time = COALESCE(?, end_time) WHERE id = ?", (status, end_time, run))
+
+
+def set_name(tx: Tx, run: int, name: str) -> None:
+    """Its name."""
+    tx.run("UPDATE runs SET name = ? WHERE id = ?", (name, run))
+
+
+def set_lifecycle(tx: Tx, run: int, lifecycle: str) -> None:
+    """``active`` or ``deleted``, for itself alone."""
+    tx.run("UPDATE runs SET lifecycle = ?, deleted_with = 0 WHERE id = ?", (lifecycle, run))
+
+
+def delete_with_experiment(tx: Tx, experiment: int) -> None:
+    """Put all active runs of an experiment aside, remembering that they went with it."""
+    tx.run(
+        "UPDATE runs SET lifecycle = 'deleted', deleted_with = 1 WHERE experiment = ? AND lifecycle = 'active'",
+        (experiment,),
+    )
+
+
+def restore_with_experiment(tx: Tx, experiment: int) -> None:
+    """Bring back the runs that went away with their experiment."""
+    tx.run(
+        "UPDATE runs SET lifecycle = 'active', deleted_with = 0 WHERE experiment = ? AND deleted_with = 1",
+        (experiment,),
+    )
+
+
+def param(tx: Tx, run: int, key: int) -> str | None:
+    """The value of a parameter, if it was logged."""
+    found = tx.scalar("SELECT value FROM params WHERE run = ? AND key = ?", (run, key))
+    return None if found is None else str(found)
+
+
+def add_param(tx: Tx, run: int, experiment: int, key: int, value: str) -> None:
+    """A parameter not logged before."""
+    tx.run("INSERT INTO params (run, key, experiment, value) VALUES (?, ?, ?, ?)", (run, key, experiment, value))
+
+
+def set_tag(tx: Tx, run: int, experiment: int, key: int, value: str) -> None:
+    """One tag, new or changed."""
+    tx.run(
+        "INSERT INTO run_tags (run, key, experiment, value) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value",
+        (run, key, experiment, value),
+    )
+
+
+def tag(tx: Tx, run: int, name: str) -> str | None:
+    """The value of a tag, if it is set."""
+    found = tx.scalar(
+        "SELECT t.value FROM run_keys k JOIN run_tags t ON t.key = k.id WHERE k.name = ? AND t.run = ?", (name, run)
+    )
+    return None if found is None else str(found)
+
+
+def drop_tag(tx: Tx, run: int, key: int) -> bool:
+    """Take a tag away; whether it was there."""
+    return tx.run("DELETE FROM run_tags WHERE run = ? AND key = ?", (run, key)) > 0
+
+
+def add_dataset(tx: Tx, experiment: int, dataset: InputDataset) -> int:
+    """The number of an input dataset of an experiment, stored once per (name, digest)."""
+    found = tx.scalar(
+        "SELECT id FROM input_datasets WHERE experiment = ? AND name = ? AND digest = ?",
+        (experiment, dataset.name, dataset.digest),
+    )
+    if found is None:
+        found = tx.scalar(
+            "INSERT INTO input_datasets (experiment, name, digest, source_type, source, schema_text, profile) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            (
+                experiment, dataset.name, dataset.digest, dataset.source_type,
+                dataset.source, dataset.schema, dataset.profile,
+            ),
+        )  # fmt: skip
+    return int(found)
+
+
+def add_input(tx: Tx, run: int, dataset: int, *, context: str, tags: Mapping[str, str]) -> None:
+    """Say that a run has read a dataset; saying it again changes nothing."""
+    tx.run(
+        "INSERT INTO run_inputs (run, dataset, context, tags) VALUES (?, ?, ?, ?) ON CONFLICT (run, dataset) DO NOTHING",
+        (run, dataset, context, json.dumps(dict(tags), sort_keys=True)),
+    )
+
+
+def add_model(tx: Tx, run: int, model: RunModel) -> None:
+    """Say that a run has read or made a logged model."""
+    tx.run(
+        "INSERT INTO run_models (run, direction, model_id, step) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (run, direction, model_id) DO UPDATE SET step = excluded.step",
+        (run, model.direction, model.model_id, model.step),
+    )
+
+
+def load(tx: Tx, runs: Sequence[int]) -> list[Run]:
+    """The runs with these numbers, in this order, with all that was logged."""
+    infos: dict[int, RunInfo] = {}
+    metrics: dict[int, list[Latest]] = {run: [] for run in runs}
+    params: dict[int, list[tuple[str, str]]] = {run: [] for run in runs}
+    tags: dict[int, list[tuple[str, str]]] = {run: [] for run in runs}
+    datasets: dict[int, list[InputDataset]] = {run: [] for run in runs}
+    models: dict[int, list[RunModel]] = {run: [] for run in runs}
+    names: dict[int, str] = {}
+    for part in blocks(list(runs)):
+        where = f"IN ({marks(part)})"
+        for row in tx.all(f"SELECT {_INFO} FROM runs WHERE id {where}", part):
+            infos[row[0]] = _info(row)
+        latest = tx.all(f"SELECT run, key, value, step, at FROM latest WHERE run {where}", part)
+        logged = tx.all(f"SELECT run, key, value FROM params WHERE run {where}", part)
+        tagged = tx.all(f"SELECT run, key, value FROM run_tags WHERE run {where}", part)
+        unknown = {row[1] for rows in (latest, logged, tagged) for row in rows} - names.keys()
+        names.update(run_keys.names(tx, unknown))
+        for run, key, value, step, at in latest:
+            metrics[run].append(Latest(names[key], math.nan if value is None else value, step, at))
+        for run, key, value in logged:
+            params[run].append((names[key], value))
+        for run, key, value in tagged:
+            tags[run].append((names[key], value))
+        for run, dataset in _inputs(tx, part):
+            datasets[run].append(dataset)
+        for run, direction, model_id, step in tx.all(
+            f"SELECT run, direction, model_id, step FROM run_models WHERE run {where}", part
+        ):
+            models[run].append(RunModel(direction=direction, model_id=model_id, step=step))
+    return [
+        Run(
+            info=infos[run],
+            metrics=sorted(metrics[run], key=lambda m: m.key),
+            params=sorted(params[run]),
+            tags=sorted(tags[run]),
+            datasets=datasets[run],
+            models=models[run],
+        )
+        for run in runs
+        if run in infos
+    ]
+
+
+def _inputs(tx: Tx, runs: Sequence[int]) -> Iterable[tuple[int, InputDataset]]:
+    rows = tx.all(
+        "SELECT i.run, d.name, d.digest, d.source_type, d.source, d.schema_text, d.profile, i.tags "
+        f"FROM run_inputs i JOIN input_datasets d ON d.id = i.dataset WHERE i.run IN ({marks(runs)}) ORDER BY d.id",
+        runs,
+    )
+    for run, name, digest, source_type, source, schema, profile, tags in rows:
+        yield run, InputDataset(
+            name=name, digest=digest, source_type=source_type, source=source,
+            schema=schema, profile=profile, tags=json.loads(tags),
+        )  # fmt: skip
+
+
+def _info(row: Row) -> RunInfo:
+    return RunInfo(
+        row=row[0], run_id=row[1], experiment_id=str(row[2]), name=row[3], user_id=row[4], status=row[5],
+        start_time=row[6], end_time=row[7], artifact_uri=row[8], lifecycle=row[9], created_by=row[10],
+    )  # fmt: skip

@@ -1,0 +1,259 @@
+"""Searching runs: the question is compiled to the cheapest of three plans.
+
+- A clause that few rows satisfy (found by a bounded count over its index) drives the query.
+- Otherwise the first sort key, when it is a metric, is walked in the order of its index:
+  first the runs that have a number, then those with NaN, then those without the metric.
+- Otherwise runs are walked in their own order and every clause is looked up by primary key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from stile.kernel.errors import Invalid
+from stile.store.database import Tx
+from stile.train import limits, run_keys, run_records, search_sql
+from stile.train.filters import Clause, Order, Vocabulary, parse_filter, parse_order
+from stile.train.run_keys import marks
+from stile.train.run_values import Run
+from stile.train.search_sql import Part, SortKey
+
+View = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL"]
+
+_FEW = 2000
+"""Rows up to which a clause is worth driving the query: they are all looked at."""
+
+_ATTRIBUTES = {
+    "run_id": "r.run_id",
+    "run_name": "r.name",
+    "status": "r.status",
+    "artifact_uri": "r.artifact_uri",
+    "user_id": "r.user_id",
+    "start_time": "r.start_time",
+    "end_time": "r.end_time",
+}
+
+WORDS = Vocabulary(
+    entities={
+        "metrics": "metric", "metric": "metric",
+        "params": "param", "param": "param", "parameters": "param", "parameter": "param",
+        "tags": "tag", "tag": "tag",
+        "attributes": "attribute", "attribute": "attribute", "attr": "attribute", "run": "attribute",
+        "datasets": "dataset", "dataset": "dataset",
+    },
+    attributes={
+        "run_id": "id", "run_name": "text", "status": "text", "artifact_uri": "text", "user_id": "text",
+        "start_time": "number", "end_time": "number",
+    },
+    aliases={
+        "created": "start_time", "Created": "start_time", "run name": "run_name", "Run name": "run_name",
+        "Run Name": "run_name", "Run ID": "run_id", "name": "run_name",
+    },
+    datasets=("name", "digest", "context"),
+)  # fmt: skip
+
+_TABLES = {"metric": "latest", "param": "params", "tag": "run_tags"}
+
+
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the runs asked for, and the token that leads to the rest ('' at the end)."""
+
+    runs: list[Run]
+    next_page_token: str = ""
+
+
+class _Query(msgspec.Struct, frozen=True, kw_only=True):
+    """A question with its keys resolved to numbers."""
+
+    experiments: tuple[int, ...]
+    view: View
+    conditions: list[tuple[Clause, Part]]
+    orders: list[tuple[Order, int]]
+
+
+def search(
+    tx: Tx,
+    *,
+    experiment_ids: Sequence[str],
+    filter: str = "",
+    view: View = "ACTIVE_ONLY",
+    max_results: int = 1000,
+    order_by: Sequence[str] = (),
+    page_token: str = "",
+) -> RunPage:
+    """Runs of some experiments that satisfy a filter, in the order asked for.
+
+    Ties are broken by start time (newest first), then run id. NaN comes after numbers and runs
+    without the key come last, in both directions.
+
+    Raises:
+        Invalid: the filter, an order, the page size or the token cannot be used; says why.
+    """
+    if not 0 < max_results <= limits.RUNS_PER_PAGE:
+        raise Invalid(
+            f"Invalid value {max_results} for parameter 'max_results': it must be 1 to {limits.RUNS_PER_PAGE}."
+        )
+    clauses = parse_filter(filter, WORDS)
+    orders = [parse_order(text, WORDS) for text in order_by]
+    question = search_sql.question(sorted(experiment_ids), filter, view, list(order_by))
+    token = search_sql.read_token(page_token, question)
+    query = _resolved(tx, experiment_ids, view, clauses, orders)
+    if query is None:
+        return RunPage(runs=[])
+    rows: list[tuple[int, int, list[Any]]] = []
+    driver = _driver(tx, query)
+    for phase in _phases(query):
+        if token is not None and phase < token.phase:
+            continue
+        beyond = token.values if token is not None and token.phase == phase else None
+        wanted = max_results + 1 - len(rows)
+        rows.extend((row[0], phase, list(row[1:])) for row in _run_phase(tx, query, driver, phase, beyond, wanted))
+        if len(rows) > max_results:
+            break
+    following = ""
+    if len(rows) > max_results:
+        rows = rows[:max_results]
+        following = search_sql.write_token(question, rows[-1][1], rows[-1][2])
+    return RunPage(runs=run_records.load(tx, [row[0] for row in rows]), next_page_token=following)
+
+
+def _resolved(
+    tx: Tx, experiment_ids: Sequence[str], view: View, clauses: Sequence[Clause], orders: Sequence[Order]
+) -> _Query | None:
+    """The question with keys as numbers; None when it is plain that nothing can match."""
+    experiments = tuple(sorted({int(e) for e in experiment_ids if e.isdecimal() and len(e) < 19}))
+    if not experiments:
+        return None
+    conditions = []
+    for clause in clauses:
+        key = run_keys.find(tx, clause.key) if clause.entity in _TABLES else None
+        if clause.entity in _TABLES and key is None:
+            if clause.op != "IS NULL":
+                return None
+            continue
+        conditions.append((clause, _condition(clause, key)))
+    resolved: list[tuple[Order, int]] = []
+    for order in orders:
+        if any(order.entity == seen.entity and order.key == seen.key for seen, _ in resolved):
+            continue
+        key = run_keys.find(tx, order.key) if order.entity in _TABLES else 0
+        if key is not None:
+            resolved.append((order, key))
+    return _Query(experiments=experiments, view=view, conditions=conditions, orders=resolved)
+
+
+def _condition(clause: Clause, key: int | None) -> Part:
+    """One clause as a condition on a run ``r``."""
+    if clause.entity == "attribute":
+        return search_sql.comparison(_ATTRIBUTES[clause.key], clause.op, clause.value)
+    if clause.entity == "dataset":
+        column = "i.context" if clause.key == "context" else f"d.{clause.key}"
+        inner = search_sql.comparison(column, clause.op, clause.value)
+        return Part(
+            "EXISTS (SELECT 1 FROM run_inputs i JOIN input_datasets d ON d.id = i.dataset "
+            f"WHERE i.run = r.id AND {inner.sql})",
+            inner.params,
+        )
+    table = _TABLES[clause.entity]
+    if clause.op in ("IS NULL", "IS NOT NULL"):
+        negation = "NOT " if clause.op == "IS NULL" else ""
+        return Part(f"{negation}EXISTS (SELECT 1 FROM {table} f WHERE f.run = r.id AND f.key = ?)", (key,))
+    inner = search_sql.comparison("f.value", clause.op, clause.value)
+    return Part(
+        f"EXISTS (SELECT 1 FROM {table} f WHERE f.run = r.id AND f.key = ? AND {inner.sql})", (key, *inner.params)
+    )
+
+
+def _driver(tx: Tx, query: _Query) -> tuple[str, Part] | None:
+    """(table, condition) of the most selective clause an index can answer, when it is selective enough."""
+    best: tuple[int, str, Part] | None = None
+    inside = f"f.experiment IN ({marks(query.experiments)})"
+    for clause, condition in query.conditions:
+        if clause.entity not in _TABLES:
+            continue
+        if clause.op not in (("=",) if clause.entity != "metric" else ("=", "<", "<=", ">", ">=")):
+            continue
+        value = (
+            search_sql.comparison("f.value", clause.op, clause.value)
+            if clause.entity == "metric"
+            else search_sql.indexed_text("f.value", clause.op, clause.value)
+        )
+        part = Part(f"{inside} AND f.key = ? AND {value.sql}", (*query.experiments, condition.params[0], *value.params))
+        table = _TABLES[clause.entity]
+        few = tx.scalar(
+            f"SELECT COUNT(*) FROM (SELECT 1 FROM {table} f WHERE {part.sql} LIMIT {_FEW}) few", part.params
+        )
+        if few < _FEW and (best is None or few < best[0]):
+            best = (few, table, part)
+    return None if best is None else (best[1], best[2])
+
+
+def _phases(query: _Query) -> tuple[int, ...]:
+    """Numbers, then NaN, then absent, when the first sort key is a metric; else one phase."""
+    return (0, 1, 2) if query.orders and query.orders[0][0].entity == "metric" else (3,)
+
+
+def _run_phase(
+    tx: Tx, query: _Query, driver: tuple[str, Part] | None, phase: int, after: Sequence[Any] | None, limit: int
+) -> list[tuple[Any, ...]]:
+    source: list[Part] = []
+    where: list[Part] = []
+    first_key = query.orders[0][1] if query.orders else 0
+    by_metric = phase in (0, 1)
+    if driver is not None:
+        source.append(Part(f"{driver[0]} f CROSS JOIN runs r"))
+        where += [driver[1], Part("r.id = f.run")]
+        if by_metric:
+            source.append(Part("JOIN latest o ON o.run = r.id AND o.key = ?", (first_key,)))
+    elif by_metric:
+        source.append(Part("latest o CROSS JOIN runs r"))
+        where.append(
+            Part(f"o.experiment IN ({marks(query.experiments)}) AND o.key = ?", (*query.experiments, first_key))
+        )
+        where.append(Part("r.id = o.run"))
+    else:
+        source.append(Part("runs r"))
+    if by_metric:
+        where.append(Part("o.value IS NOT NULL" if phase == 0 else "o.value IS NULL"))
+    elif phase == 2:
+        where.append(Part("NOT EXISTS (SELECT 1 FROM latest o WHERE o.run = r.id AND o.key = ?)", (first_key,)))
+    if not (by_metric and driver is None):
+        where.append(Part(f"r.experiment IN ({marks(query.experiments)})", query.experiments))
+    if query.view != "ALL":
+        where.append(Part("r.lifecycle = ?", ("active" if query.view == "ACTIVE_ONLY" else "deleted",)))
+    where += [part for _, part in query.conditions]
+    keys: list[SortKey] = [SortKey("o.value", query.orders[0][0].ascending)] if phase == 0 else []
+    for index, (order, key) in enumerate(query.orders):
+        if index or phase == 3:
+            joined, more = _sorting(order, key, f"k{index}")
+            source += joined
+            keys += more
+    if not any(key.expression == "r.start_time" for key in keys):
+        keys.append(SortKey("r.start_time", False))
+    keys.append(SortKey("r.run_id"))
+    if after is not None:
+        where.append(search_sql.beyond(keys, after))
+    sql = (
+        f"SELECT r.id, {', '.join(key.expression for key in keys)} FROM {' '.join(part.sql for part in source)} "
+        f"WHERE {' AND '.join(part.sql for part in where)} ORDER BY {search_sql.order_by(keys)} LIMIT ?"
+    )
+    params = [value for part in (*source, *where) for value in part.params]
+    return tx.all(sql, [*params, limit])
+
+
+def _sorting(order: Order, key: int, name: str) -> tuple[list[Part], list[SortKey]]:
+    """Joins and sort keys of one order that is not walked by index: absent last, NaN before absent."""
+    if order.entity == "attribute":
+        column = _ATTRIBUTES[order.key]
+        if order.key != "end_time":
+            return [], [SortKey(column, order.ascending)]
+        flag = f"CASE WHEN {column} IS NULL THEN 1 ELSE 0 END"
+        return [], [SortKey(flag), SortKey(f"COALESCE({column}, 0)", order.ascending)]
+    table = _TABLES[order.entity]
+    joined = Part(f"LEFT JOIN {table} {name} ON {name}.run = r.id AND {name}.key = ?", (key,))
+    flag = f"CASE WHEN {name}.run IS NULL THEN 2 WHEN {name}.value IS NULL THEN 1 ELSE 0 END"
+    nothing = "0" if order.entity == "metric" else "''"
+    return [joined], [SortKey(flag), SortKey(f"COALESCE({name}.value, {nothing})", order.ascending)]
