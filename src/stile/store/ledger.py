@@ -79,7 +79,7 @@ def entries(tx: Tx, *, after: int = 0, limit: int = 1000, use_case: str | None =
         [*params, after, limit],
     )
     return [
-        Entry(position=p, at=at, kind=k, use_case=u, subject=s, body=msgspec.Raw(bytes(b)), prev_hash=ph, hash=h)
+        Entry(position=p, at=at, kind=k, use_case=u, subject=s, body=_raw(b), prev_hash=ph, hash=h)
         for p, at, k, u, s, b, ph, h in rows
     ]
 
@@ -141,6 +141,11 @@ def verify(tx: Tx) -> list[Finding]:
 def node_hash(left: str, right: str) -> str:
     """Hash of an inner node."""
     return hashlib.sha256(b"\x01" + bytes.fromhex(left) + bytes.fromhex(right)).hexdigest()
+
+
+def _raw(body: bytes | str) -> msgspec.Raw:
+    """The body as stored; text is what only a foreign hand puts there, and the check must still be able to read it."""
+    return msgspec.Raw(body.encode() if isinstance(body, str) else bytes(body))
 
 
 def _watch_roots(lines: Iterable[Entry], wanted: dict[int, str], seen: dict[int, str]) -> Iterator[Entry]:
