@@ -30,7 +30,7 @@ from stile.kernel.permission import Role
 from stile.kernel.settings import Settings
 from stile.people import account_records
 from stile.protocols.mlflow import routes as mlflow_routes
-from stile.protocols.rest import data, evaluations, health, people
+from stile.protocols.rest import data, evaluations, govern, health, people
 from stile.protocols.rest import store as store_routes
 from stile.protocols.rest.openapi import openapi_routes
 from stile.store import checkpoints
@@ -52,6 +52,7 @@ def routes() -> list[Route]:
         *health.ROUTES,
         *data.ROUTES,
         *evaluations.ROUTES,
+        *govern.ROUTES,
         *people.ROUTES,
         *store_routes.ROUTES,
         *mlflow_routes.ROUTES,

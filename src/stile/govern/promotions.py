@@ -131,7 +131,8 @@ def approve(
             f"Version {row.version} has no evidence yet, so there is nothing to agree to. Evaluate it first."
         )
     _record(tx, row, case, world, role=role, verdict=verdict, reason=reason, by=by)
-    return get(tx, promotion), _apply_if_automatic(tx, row.use_case, by.name)
+    decision = _apply_if_automatic(tx, row.use_case, by.name)
+    return get(tx, promotion), decision
 
 
 def get(tx: Tx, promotion: str) -> Promotion:

@@ -185,6 +185,8 @@ def show(value: Any, decimals: int = 3) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
+        if value.is_integer() and 2 <= abs(value) < 1e15:
+            return str(int(value))
         if abs(value) >= 1000:
             return f"{value:.0f}"
         if value and abs(value) < 0.001 and decimals <= 3:
