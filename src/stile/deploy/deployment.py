@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from stile.data.contract import Contract
+
 Role = Literal["champion", "challenger", "shadow"]
 ROLES: tuple[Role, ...] = ("champion", "challenger", "shadow")
 """Every part a version can play, the answering one first. Each is also a guarded alias."""
@@ -36,23 +38,13 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     decision: str = ""
 
 
-class ColumnCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """What the data contract says about one column, as far as a single live row can break it."""
-
-    column: str
-    low: float | None = None
-    high: float | None = None
-    allowed: tuple[str, ...] = ()
-    nullable: bool = True
-
-
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """What a gateway serves. ``revision`` grows with every change; 0 is nothing deployed.
 
     Attributes:
         segment: column whose value is kept with each prediction, empty for none.
         positive: label of the positive outcome.
-        checks: contract checks for live rows.
+        contract: what live rows should look like; None when none was published.
     """
 
     use_case: str
@@ -60,7 +52,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     variants: tuple[Variant, ...] = ()
     segment: str = ""
     positive: str = "1"
-    checks: tuple[ColumnCheck, ...] = ()
+    contract: Contract | None = None
 
     def variant(self, role: Role) -> Variant | None:
         """The version in a part, or None."""

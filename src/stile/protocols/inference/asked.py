@@ -51,7 +51,7 @@ def decode(body: bytes | msgspec.Raw, kind: type[T], what: str) -> T:
 def rows_of(raw: bytes | msgspec.Raw, what: str) -> tuple[list[list[Any]], bool]:
     """Rows of cells, and whether every cell is known to be a number."""
     try:
-        return msgspec.json.decode(raw, type=list[list[float]]), True  # type: ignore[return-value]
+        return msgspec.json.decode(raw, type=list[list[float]]), True
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass  # not all numbers: the careful path says what is wrong with which cell
     rows = decode(raw, list[Any], what)
@@ -66,7 +66,7 @@ def records_of(raw: bytes | msgspec.Raw, what: str) -> Sent:
     checked = True
     records: list[dict[str, Any]]
     try:
-        records = msgspec.json.decode(raw, type=list[dict[str, float]])  # type: ignore[assignment]
+        records = msgspec.json.decode(raw, type=list[dict[str, float]])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         checked = False
         records = decode(raw, list[dict[str, Any]], what)

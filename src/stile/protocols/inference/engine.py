@@ -182,7 +182,7 @@ class Engine:
         names = served.signature.names
         key = columns_key_of(served)
         latency = int((time.perf_counter() - job.begun) * 1_000_000)
-        checks = self._checks_of(job.serving, served) if variant.role == "champion" and deployment.checks else None
+        checks = self._checks_of(job.serving, served) if variant.role == "champion" and deployment.contract else None
         where = served.signature.index.get(deployment.segment)
         beside = arranged.extra.get(deployment.segment)
         bodies = []
@@ -209,7 +209,7 @@ class Engine:
     def _checks_of(self, serving: Serving, served: Served) -> LiveChecks:
         key = id(serving)
         if key not in self._checks:
-            self._checks = {key: LiveChecks(serving.deployment.checks, served.signature.names)}
+            self._checks = {key: LiveChecks(serving.deployment.contract, served.signature.names)}
         return self._checks[key]
 
     def _queue_beside(self, job: _Job, scores: Scores) -> None:
