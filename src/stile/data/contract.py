@@ -99,7 +99,8 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def digest(self) -> str:
         """``sha256:...`` of what it promises, whatever the spelling of the file."""
-        return digest_of(self)
+        # through plain values, so that a limit of 0 and one of 0.0 are the same promise
+        return digest_of(msgspec.convert(msgspec.to_builtins(self), Contract))
 
 
 class Violation(msgspec.Struct, frozen=True, kw_only=True):

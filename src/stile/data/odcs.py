@@ -211,7 +211,7 @@ def _length(options: dict[str, Any], name: str, where: str) -> int | None:
 
 
 def _short(value: float | None) -> float | int | None:
-    return int(value) if value is not None and value.is_integer() else value
+    return int(value) if value is not None and float(value).is_integer() else value
 
 
 def _check_columns(columns: list[ContractColumn]) -> None:

@@ -75,18 +75,21 @@ class Table:
         return self.columns[name].dtype != np.object_
 
     def numbers(self, name: str) -> Numbers:
-        """A column of numbers.
+        """A column of numbers; text that spells numbers is read as such.
 
         Raises:
-            Invalid: there is no such column, or it holds text.
+            Invalid: there is no such column, or it holds other text.
         """
         column = self._column(name)
-        if column.dtype == np.object_:
-            row, cell = next(((i, v) for i, v in enumerate(column) if v is not None and not _is_number(v)), (0, ""))
-            raise Invalid(
-                f"The column {name!r} must hold numbers, but row {row + 1} has {str(cell)[:40]!r}.", column=name
-            )
-        return column
+        if column.dtype != np.object_:
+            return column
+        numbers = numbers_of(column)
+        wrong = np.flatnonzero(np.isnan(numbers) & ~self.missing(name))
+        if wrong.size:
+            row = int(wrong[0])
+            message = f"The column {name!r} must hold numbers, but row {row + 1} has {str(column[row])[:40]!r}."
+            raise Invalid(message, column=name, row=row + 1)
+        return numbers
 
     def texts(self, name: str) -> Texts:
         """A column as text, numbers in their shortest form (``1``, ``0.5``); None where missing.
@@ -255,6 +258,13 @@ def texts_of(values: Iterable[Any]) -> Texts:
     return _object_array(items)
 
 
+def numbers_of(texts: Iterable[str | None]) -> Numbers:
+    """Texts as numbers, NaN for what is missing or does not spell one."""
+    cells = [(text or "").strip() for text in texts]
+    numbers = [float(cell) if _PLAIN_NUMBER.match(cell) else np.nan for cell in cells]
+    return np.array(numbers, dtype=np.float64)
+
+
 def _array(name: str, values: Sequence[Any] | Column) -> Column:
     if isinstance(values, np.ndarray) and values.dtype.kind in "fiub":
         numbers = values.astype(np.float64)
@@ -285,11 +295,6 @@ def _parsed(name: str, cells: Sequence[str]) -> Column:
         numeric = True
     values = [np.nan if (cell := raw.strip()) in MISSING_NUMBERS else float(cell) for raw in cells]
     return _array(name, np.array(values, dtype=np.float64))
-
-
-def _is_number(cell: Any) -> bool:
-    cell = str(cell).strip()
-    return cell in MISSING_NUMBERS or _PLAIN_NUMBER.match(cell) is not None
 
 
 def _object_array(items: list[Any]) -> Texts:

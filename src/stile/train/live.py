@@ -9,7 +9,7 @@ import numpy as np
 
 from stile.data.profile import Profile
 from stile.data.profiling import window_profile
-from stile.data.table import Column, Flags, Numbers, Table, table_of, text_of, texts_of
+from stile.data.table import Column, Flags, Numbers, Table, numbers_of, table_of, text_of, texts_of
 from stile.train.drift import drift
 from stile.train.evaluation import SCORE
 from stile.train.evidence import Computed, DatasetUse, Evidence, Metric, SliceValue, Subject
@@ -71,7 +71,7 @@ def live_evidence(
             by_slice[name] = slices_of(judged, labels, name=name, seed=computed.seed)
             if measures := fairness_of(judged, labels, seed=computed.seed):
                 fairness[name] = measures
-    counted = _window_table(features, scores, predicted)
+    counted = _window_table(features, scores, predicted, reference, positive)
     n = 0 if judged is None else judged.n
     return Evidence(
         subject=Subject(kind="window", use_case=use_case, version=version, digest=digest, window=window),
@@ -136,6 +136,20 @@ def _numbers(values: Values) -> Numbers:
     return table_of({SCORE: values}).numbers(SCORE)
 
 
-def _window_table(features: Table, scores: Values | None, predicted: Values | None) -> Table:
+def _window_table(
+    features: Table, scores: Values | None, predicted: Values | None, reference: Profile | None, positive: str
+) -> Table:
+    """Features and output in the kinds the reference has them in; a text where a number belongs counts as missing."""
     output = scores if scores is not None else predicted
-    return features if output is None else features.with_column(SCORE, table_of({SCORE: output}).columns[SCORE])
+    table = features if output is None else features.with_column(SCORE, table_of({SCORE: output}).columns[SCORE])
+    for column in [] if reference is None else reference.columns:
+        if column.kind != "numeric" or column.name not in table or table.is_numeric(column.name):
+            continue
+        texts = table.texts(column.name)
+        if column.name == SCORE and scores is None:  # the reference counted classes as 1 for positive, 0 for not
+            wanted = label_of(positive) or "1"
+            flags = [np.nan if text is None else float(label_of(text) == wanted) for text in texts]
+            table = table.with_column(SCORE, np.array(flags, dtype=np.float64))
+        else:
+            table = table.with_column(column.name, numbers_of(texts))
+    return table
