@@ -30,7 +30,7 @@ def of_model(tx: Tx, name: str) -> dict[str, int]:
         "WHERE m.name = ? ORDER BY a.alias",
         (name,),
     )
-    return {alias: version for alias, version in rows}
+    return dict(rows)
 
 
 def history(tx: Tx, name: str) -> list[AliasMove]:
@@ -43,14 +43,17 @@ def history(tx: Tx, name: str) -> list[AliasMove]:
     return [AliasMove(alias=a, version=v, previous=p, at=at, by=by, decision=d) for a, v, p, at, by, d in rows]
 
 
-def set_alias(tx: Tx, name: str, alias: str, version: int, by: str, decision: str = "") -> int:
+def set_alias(  # noqa: PLR0917  the order is that of the sentence: make alias of name version
+    tx: Tx, name: str, alias: str, version: int, by: str, decision: str = ""
+) -> int:
     """Make ``alias`` name ``version``; returns the version it named before, 0 if none. No guard: see above.
 
     Raises:
         Missing: the model has no such version.
     """
     model = tx.scalar(
-        "SELECT m.id FROM registered_models m JOIN model_versions v ON v.model = m.id WHERE m.name = ? AND v.version = ?",
+        "SELECT m.id FROM registered_models m JOIN model_versions v ON v.model = m.id "
+        "WHERE m.name = ? AND v.version = ?",
         (name, version),
     )
     if model is None:
@@ -63,7 +66,7 @@ def set_alias(tx: Tx, name: str, alias: str, version: int, by: str, decision: st
         "ON CONFLICT (model, alias) DO UPDATE SET version = excluded.version",
         (model, alias, version),
     )
-    _remember(tx, model, alias, version, previous, by, decision)
+    _remember(tx, model, alias, (previous, version), by=by, decision=decision)
     tx.emit(AliasMoved(model=name, alias=alias, version=version, previous=previous, by=by, decision=decision))
     return previous
 
@@ -75,7 +78,7 @@ def drop_alias(tx: Tx, name: str, alias: str, by: str, decision: str = "") -> in
     if not previous:
         return 0
     tx.run("DELETE FROM model_aliases WHERE model = ? AND alias = ?", (model, alias))
-    _remember(tx, model, alias, 0, previous, by, decision)
+    _remember(tx, model, alias, (previous, 0), by=by, decision=decision)
     tx.emit(AliasMoved(model=name, alias=alias, version=0, previous=previous, by=by, decision=decision))
     return previous
 
@@ -84,8 +87,10 @@ def _current(tx: Tx, model: int, alias: str) -> int:
     return int(tx.scalar("SELECT version FROM model_aliases WHERE model = ? AND alias = ?", (model, alias)) or 0)
 
 
-def _remember(tx: Tx, model: int, alias: str, version: int, previous: int, by: str, decision: str) -> None:
+def _remember(tx: Tx, model: int, alias: str, move: tuple[int, int], *, by: str, decision: str) -> None:
+    previous, version = move
     tx.run(
-        "INSERT INTO alias_history (model, alias, version, previous, at, by_name, decision) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO alias_history (model, alias, version, previous, at, by_name, decision) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
         (model, alias, version, previous, tx.now_ms(), by, decision),
     )

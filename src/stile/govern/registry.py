@@ -68,12 +68,16 @@ def rename_model(tx: Tx, name: str, new_name: str) -> RegisteredModel:
 
     Raises:
         Exists: the new name is taken.
-        Guarded: the model belongs to a use case, whose name it must keep.
+        Guarded: the model belongs to a use case, whose name it must keep, or would take a use case's name.
     """
     limits.check_model_name(new_name)
     row = model(tx, name).row
-    if use_cases.exists(tx, name):
-        raise Guarded(f"{name} is the model of a use case and keeps its name. Register under another name instead.")
+    for governed in (name, new_name):
+        if use_cases.exists(tx, governed):
+            raise Guarded(
+                f"{governed} is the name of a use case, and so of the model decided on there. "
+                "Register the version under that name instead of renaming."
+            )
     if model_records.row_of(tx, new_name) is not None:
         raise Exists(f"Registered Model (name={new_name}) already exists.")
     model_records.set_name(tx, row, new_name)
@@ -125,9 +129,8 @@ def create_version(
 ) -> ModelVersion:
     """Register the files at ``source`` as the next version of a model.
 
-    Args:
-        source: ``models:/<model id>``, ``models:/<name>/<version>``, ``runs:/<run id>/<path>``,
-            ``mlflow-artifacts:/<path>``, or the address of a remote store, which is kept and never opened.
+    ``source`` is ``models:/<model id>``, ``models:/<name>/<version>``, ``runs:/<run id>/<path>``,
+    ``mlflow-artifacts:/<path>``, or the address of a remote store, which is kept and never opened.
 
     Raises:
         Missing: there is no such model.
@@ -252,8 +255,7 @@ def by_alias(tx: Tx, name: str, alias: str) -> ModelVersion:
 def set_alias(tx: Tx, name: str, alias: str, number: int, *, by: str, url: str = "") -> None:
     """Move an alias that is not guarded.
 
-    Args:
-        url: where a decision about this model is made; told to whoever tries to move a guarded alias.
+    ``url`` is where decisions about this model are made; told to whoever tries to move a guarded alias.
 
     Raises:
         Guarded: a decision moves this alias.

@@ -98,7 +98,7 @@ def search_models(
         Invalid: the filter, an order, the page size or the token cannot be used; says why.
     """
     _check_size(max_results, MODELS_MOST)
-    rows, following = _search(tx, _MODELS, filter, max_results, order_by, page_token)
+    rows, following = _search(tx, _MODELS, filter=filter, most=max_results, order_by=order_by, page_token=page_token)
     return ModelPage(models=model_records.of_rows(tx, rows), next_page_token=following)
 
 
@@ -111,12 +111,12 @@ def search_versions(
         Invalid: the filter, an order, the page size or the token cannot be used; says why.
     """
     _check_size(max_results, VERSIONS_MOST)
-    rows, following = _search(tx, _VERSIONS, filter, max_results, order_by, page_token)
+    rows, following = _search(tx, _VERSIONS, filter=filter, most=max_results, order_by=order_by, page_token=page_token)
     return VersionPage(versions=version_records.of_rows(tx, rows), next_page_token=following)
 
 
 def _search(
-    tx: Tx, source: _Source, filter: str, most: int, order_by: Sequence[str], page_token: str
+    tx: Tx, source: _Source, *, filter: str, most: int, order_by: Sequence[str], page_token: str
 ) -> tuple[list[Row], str]:
     clauses = parse_filter(filter, source.words)
     orders = [parse_order(text, source.words) for text in order_by]

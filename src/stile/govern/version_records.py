@@ -114,7 +114,8 @@ def add(
     now = tx.now_ms()
     tx.run(
         "INSERT INTO model_versions (model, version, digest, source, root, snapshot, run_id, run_link, model_id, "
-        "description, stage, created_at, updated_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'None', ?, ?, ?)",
+        "description, stage, created_at, updated_at, created_by) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'None', ?, ?, ?)",
         (model, version, digest, source, root, snapshot, run_id, run_link, model_id, description, now, now, by),
     )
 
@@ -157,7 +158,8 @@ def drop(tx: Tx, model: int, version: int) -> None:
 
 def of_logged_model(tx: Tx, model_id: str) -> list[tuple[str, int]]:
     """(model name, version) of every version registered from a logged model."""
-    rows = tx.all(f"SELECT m.name, v.version FROM {FROM} WHERE v.model_id = ? ORDER BY m.name, v.version", (model_id,))
+    sql = f"SELECT m.name, v.version FROM {FROM} WHERE v.model_id = ? ORDER BY m.name, v.version"
+    rows = tx.all(sql, (model_id,))
     return [(row[0], row[1]) for row in rows]
 
 
@@ -173,7 +175,8 @@ def rooted_at(tx: Tx, folders: Sequence[str]) -> list[tuple[str, int]]:
 
 def rooted_below(tx: Tx, folder: str) -> list[tuple[str, int]]:
     """(model name, version) of every version registered from somewhere below a folder."""
-    rows = tx.all(f"SELECT m.name, v.version FROM {FROM} WHERE v.root > ? AND v.root < ?", (folder + "/", folder + "0"))
+    sql = f"SELECT m.name, v.version FROM {FROM} WHERE v.root > ? AND v.root < ?"
+    rows = tx.all(sql, (folder + "/", folder + "0"))
     return [(row[0], row[1]) for row in rows]
 
 

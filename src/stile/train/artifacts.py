@@ -104,5 +104,5 @@ def refuse_reserved(path: str) -> None:
     Raises:
         Forbidden: it lies in the registry's part, which never changes.
     """
-    if path.split("/")[0] == RESERVED:
+    if path.partition("/")[0] == RESERVED:
         raise Forbidden("Files of a registered version never change. Register a new version instead.")

@@ -12,7 +12,10 @@ from stile.store.database import Row, Tx
 from stile.train.points import Point
 from stile.train.run_keys import marks
 
-_COLUMNS = "id, model_id, experiment, name, model_type, source_run_id, artifact_uri, status, created_at, updated_at, created_by"
+_COLUMNS = (
+    "id, model_id, experiment, name, model_type, source_run_id, artifact_uri, status, "
+    "created_at, updated_at, created_by"
+)
 _RAISE = """
 INSERT INTO logged_model_metrics (model, key, run_id, dataset_name, dataset_digest, step, at, value)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)

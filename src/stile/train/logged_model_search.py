@@ -79,7 +79,8 @@ def search(
         elif order.entity == "metric":
             joins.append(
                 Part(
-                    f"LEFT JOIN (SELECT model, MAX(value) AS value FROM logged_model_metrics WHERE key = ? GROUP BY model) "
+                    "LEFT JOIN (SELECT model, MAX(value) AS value FROM logged_model_metrics "
+                    "WHERE key = ? GROUP BY model) "
                     f"k{index} ON k{index}.model = m.id",
                     (order.key,),
                 )
@@ -98,7 +99,8 @@ def search(
     if token is not None:
         where.append(search_sql.beyond(keys, token.values))
     rows = tx.all(
-        f"SELECT m.id, {', '.join(key.expression for key in keys)} FROM logged_models m {' '.join(j.sql for j in joins)} "
+        f"SELECT m.id, {', '.join(key.expression for key in keys)} "
+        f"FROM logged_models m {' '.join(j.sql for j in joins)} "
         f"WHERE {' AND '.join(part.sql for part in where)} ORDER BY {search_sql.order_by(keys)} LIMIT ?",
         [*(value for part in (*joins, *where) for value in part.params), max_results + 1],
     )

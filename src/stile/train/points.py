@@ -137,7 +137,7 @@ def sampled(points: Sequence[Point], most: int) -> list[Point]:
     numbers = [p for p in line if not math.isnan(p.value)] or line
     if len(numbers) <= most:
         return numbers
-    stretches = max(1, (most - 2) // 2)
+    stretches = (most - 2) // 2
     inner = numbers[1:-1]
     kept = [numbers[0]]
     for index in range(stretches):

@@ -20,8 +20,8 @@ def add(
     """A new running run; its number."""
     return int(
         tx.scalar(
-            "INSERT INTO runs (run_id, experiment, name, user_id, status, start_time, artifact_uri, lifecycle, created_by) "
-            "VALUES (?, ?, ?, ?, 'RUNNING', ?, ?, 'active', ?) RETURNING id",
+            "INSERT INTO runs (run_id, experiment, name, user_id, status, start_time, artifact_uri, lifecycle, "
+            "created_by) VALUES (?, ?, ?, ?, 'RUNNING', ?, ?, 'active', ?) RETURNING id",
             (run_id, experiment, name, user_id, start_time, artifact_uri, by),
         )
     )
@@ -124,7 +124,8 @@ def add_dataset(tx: Tx, experiment: int, dataset: InputDataset) -> int:
 def add_input(tx: Tx, run: int, dataset: int, *, context: str, tags: Mapping[str, str]) -> None:
     """Say that a run has read a dataset; saying it again changes nothing."""
     tx.run(
-        "INSERT INTO run_inputs (run, dataset, context, tags) VALUES (?, ?, ?, ?) ON CONFLICT (run, dataset) DO NOTHING",
+        "INSERT INTO run_inputs (run, dataset, context, tags) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (run, dataset) DO NOTHING",
         (run, dataset, context, json.dumps(dict(tags), sort_keys=True)),
     )
 

@@ -110,7 +110,9 @@ def search(
             continue
         beyond = token.values if token is not None and token.phase == phase else None
         wanted = max_results + 1 - len(rows)
-        rows.extend((row[0], phase, list(row[1:])) for row in _run_phase(tx, query, driver, phase, beyond, wanted))
+        rows.extend(
+            (row[0], phase, list(row[1:])) for row in _run_phase(tx, query, driver, phase, after=beyond, limit=wanted)
+        )
         if len(rows) > max_results:
             break
     following = ""
@@ -197,7 +199,7 @@ def _phases(query: _Query) -> tuple[int, ...]:
 
 
 def _run_phase(
-    tx: Tx, query: _Query, driver: tuple[str, Part] | None, phase: int, after: Sequence[Any] | None, limit: int
+    tx: Tx, query: _Query, driver: tuple[str, Part] | None, phase: int, *, after: Sequence[Any] | None, limit: int
 ) -> list[tuple[Any, ...]]:
     source: list[Part] = []
     where: list[Part] = []

@@ -33,7 +33,9 @@ _MODELS_TAG = "mlflow.log-model.history"
 _FIRST = (
     "able bold brave bright calm clever eager fair fond gentle glad keen kind lucky merry nimble proud quick sure wise"
 )
-_SECOND = "auk bee crane deer elk finch fox gull hare ibis jay kite lark mole newt owl pike quail rook seal toad vole wren yak"
+_SECOND = (
+    "auk bee crane deer elk finch fox gull hare ibis jay kite lark mole newt owl pike quail rook seal toad wren yak"
+)
 
 
 def create(
