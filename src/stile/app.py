@@ -30,7 +30,7 @@ from stile.kernel.permission import Role
 from stile.kernel.settings import Settings
 from stile.people import account_records
 from stile.protocols.mlflow import routes as mlflow_routes
-from stile.protocols.rest import data, evaluations, govern, health, people
+from stile.protocols.rest import board, data, deploy, evaluations, govern, health, monitor, people, predictions
 from stile.protocols.rest import store as store_routes
 from stile.protocols.rest.openapi import openapi_routes
 from stile.store import checkpoints
@@ -50,7 +50,11 @@ def routes() -> list[Route]:
     """Every route of the server, by protocol."""
     return [
         *health.ROUTES,
+        *monitor.ROUTES,
+        *board.ROUTES,
         *data.ROUTES,
+        *deploy.ROUTES,
+        *predictions.ROUTES,
         *evaluations.ROUTES,
         *govern.ROUTES,
         *people.ROUTES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from stile.govern.events import DecisionTaken
 from stile.kernel.errors import Conflict, Invalid, Missing
 from stile.monitor import alert_records
 from stile.monitor.alert_records import Alert
@@ -105,3 +106,12 @@ def resolve_rule(tx: Tx, *, use_case: str, rule: str) -> None:
     known = alert_records.unresolved_of_rule(tx, use_case, rule)
     if known is not None:
         resolve(tx, id=known.id, by=SYSTEM)
+
+
+def decision_taken(tx: Tx, event: DecisionTaken, at: int) -> None:  # noqa: ARG001
+    """What was wrong with a version is over once another one is champion."""
+    if event.kind not in ("promoted", "rolled_back"):
+        return
+    for alert in alert_records.unresolved(tx, event.use_case):
+        if alert.version != event.champion:
+            resolve(tx, id=alert.id, by=event.by)

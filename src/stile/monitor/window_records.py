@@ -16,8 +16,9 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         number: counts up within the use case.
-        state: ``closing`` while its evidence is computed, ``closed``, or ``failed`` (see ``problem``).
-        reason: why it was cut: ``rows``, ``time``, ``version`` or ``asked``.
+        state: ``closing`` while its evidence is computed, ``closed``, ``failed`` (see ``problem``), or
+            ``skipped``: too few answers of a version that was succeeded.
+        reason: why it was cut: ``rows``, ``time``, ``version``, ``asked`` or ``too-few``.
         first_position, last_position: its predictions in the order they arrived, both included.
         first_at, last_at: when they were made, ms since 1970 UTC.
         rows: how many.
@@ -97,6 +98,18 @@ def newest(tx: Tx, use_case: str) -> Window | None:
     return None if row is None else _window(row)
 
 
+def newest_begins(tx: Tx, use_case: str) -> int:
+    """Where the newest window begins; 0 when there is none."""
+    found = tx.scalar("SELECT first_position FROM windows WHERE use_case = ? ORDER BY number DESC LIMIT 1", (use_case,))
+    return int(found or 0)
+
+
+def covered(tx: Tx, use_case: str) -> dict[str, int]:
+    """By model digest: the last position that is in a window."""
+    rows = tx.all("SELECT digest, MAX(last_position) FROM windows WHERE use_case = ? GROUP BY digest", (use_case,))
+    return {digest: int(position) for digest, position in rows}
+
+
 def of_use_case(tx: Tx, use_case: str, limit: int = 50) -> list[Window]:
     """Windows of a use case, newest first."""
     rows = tx.all(f"SELECT {_COLUMNS} FROM windows WHERE use_case = ? ORDER BY number DESC LIMIT ?", (use_case, limit))
@@ -113,12 +126,30 @@ def closed_before(tx: Tx, window: Window, limit: int) -> list[Window]:
     return [_window(row) for row in rows]
 
 
-def restatable(tx: Tx, closed_after: int) -> list[Window]:
-    """Closed windows that later outcomes may still change, oldest first."""
+def closed_after(tx: Tx, window: Window) -> list[Window]:
+    """Closed windows of the same version after ``window``, oldest first."""
     rows = tx.all(
-        f"SELECT {_COLUMNS} FROM windows WHERE state = 'closed' AND closed_at >= ? AND outcomes < n_rows "
-        "ORDER BY use_case, number",
-        (closed_after,),
+        f"SELECT {_COLUMNS} FROM windows WHERE use_case = ? AND digest = ? AND number > ? AND state = 'closed' "
+        "ORDER BY number",
+        (window.use_case, window.digest, window.number),
+    )
+    return [_window(row) for row in rows]
+
+
+def newest_closed(tx: Tx, use_case: str) -> str:
+    """Id of the newest closed window; empty for none."""
+    return str(
+        tx.scalar(
+            "SELECT id FROM windows WHERE use_case = ? AND state = 'closed' ORDER BY number DESC LIMIT 1", (use_case,)
+        )
+        or ""
+    )
+
+
+def restatable(tx: Tx) -> list[Window]:
+    """Closed windows that do not know every outcome yet, oldest first."""
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM windows WHERE state = 'closed' AND outcomes < n_rows ORDER BY use_case, number"
     )
     return [_window(row) for row in rows]
 

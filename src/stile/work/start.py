@@ -6,19 +6,31 @@ from collections.abc import Callable
 
 from stile.board import flow, telling
 from stile.board.events import CommentAdded
+from stile.data.events import ContractPublished
+from stile.deploy import deployments
+from stile.deploy.events import PredictionsStored
 from stile.govern.events import DecisionTaken, PromotionProposed
-from stile.govern.registry_events import VersionRegistered
+from stile.govern.registry_events import AliasMoved, VersionRegistered
+from stile.kernel.canonical import digest_of
 from stile.kernel.events import Event
-from stile.monitor.events import AlertRaised, AlertResolved
+from stile.monitor import alerts, live_rows, windows
+from stile.monitor.closing_workflow import close_workflow, restate_workflow
+from stile.monitor.events import AlertRaised, AlertResolved, WindowClosed, WindowCut
+from stile.people import use_cases
 from stile.people.events import UseCaseCreated
 from stile.store.blobs import BlobStore
-from stile.store.database import Database
+from stile.store.database import Database, Tx
 from stile.train import evaluations
-from stile.train.evaluation_events import EvaluationFailed, EvaluationRequested
+from stile.train.evaluation_events import EvaluationFailed, EvaluationRequested, EvidenceRecorded
 from stile.train.evaluation_workflow import evaluation_workflow
 from stile.work.background import Background
 from stile.work.subscriptions import Subscriptions
 from stile.work.topics import topics_of
+
+LOOK_ROUND = "look-round"
+"""Periodic work: cut windows that are due by time, restate those that late outcomes changed."""
+
+_LOOK_ROUND_S = 5.0
 
 
 def wire(*, db: Database, blobs: BlobStore, background: Background, announce: Callable[[str], None]) -> Subscriptions:
@@ -35,6 +47,8 @@ def wire(*, db: Database, blobs: BlobStore, background: Background, announce: Ca
     """
     subscriptions = Subscriptions(db)
     _evaluate(subscriptions, background, db, blobs)
+    _deploy(subscriptions)
+    _monitor(subscriptions, background, db)
     _keep_board(subscriptions)
     _tell_people(subscriptions)
     _tell_pages(subscriptions, announce)
@@ -48,6 +62,44 @@ def _evaluate(subscriptions: Subscriptions, background: Background, db: Database
         background.start(evaluations.WORKFLOW, {"evaluation": event.evaluation}, key=event.evaluation)
 
     subscriptions.after_commit("start-evaluation", EvaluationRequested, begin)
+
+
+def _deploy(subscriptions: Subscriptions) -> None:
+    """Gateways follow the aliases, the evidence (its threshold) and the contract."""
+
+    def follow(tx: Tx, use_case: str) -> None:
+        if use_cases.exists(tx, use_case):
+            deployments.refresh(tx, use_case)
+
+    subscriptions.on("deployments", AliasMoved, lambda tx, event, _: follow(tx, event.model))
+    subscriptions.on("deployments", EvidenceRecorded, lambda tx, event, _: follow(tx, event.use_case))
+    subscriptions.on("deployments", ContractPublished, lambda tx, event, _: follow(tx, event.use_case))
+
+
+def _monitor(subscriptions: Subscriptions, background: Background, db: Database) -> None:
+    background.register(windows.CLOSE_WORKFLOW, close_workflow(db))
+    background.register(windows.RESTATE_WORKFLOW, restate_workflow(db))
+
+    def measure(event: WindowCut, _: int) -> None:
+        background.start(windows.CLOSE_WORKFLOW, {"window": event.window}, key=event.window)
+
+    def cut(use_case: str) -> None:
+        if db.read(lambda tx: windows.is_due(tx, use_case)):
+            db.write(lambda tx: windows.cut_due(tx, use_case))
+
+    def look_round() -> None:
+        for use_case in db.read(live_rows.with_traffic):
+            cut(use_case)
+        for use_case, known in db.read(windows.to_restate).items():
+            # The key names what is known now: asked for twice, it is done once; with more outcomes, again.
+            key = f"restate:{use_case}:" + digest_of(known).removeprefix("sha256:")[:32]
+            background.start(windows.RESTATE_WORKFLOW, {"windows": [id for id, _ in known]}, key=key)
+
+    subscriptions.after_commit("measure-window", WindowCut, measure)
+    subscriptions.after_commit("cut-windows", PredictionsStored, lambda event, _: cut(event.use_case))
+    subscriptions.after_commit("cut-windows", WindowClosed, lambda event, _: cut(event.use_case))
+    subscriptions.on("alerts", DecisionTaken, alerts.decision_taken)
+    background.every(LOOK_ROUND, _LOOK_ROUND_S, look_round)
 
 
 def _keep_board(subscriptions: Subscriptions) -> None:

@@ -83,7 +83,7 @@ def test_cards_go_where_the_decision_says_when_one_is_promoted(story):
             roles=["product_manager"],
             people=["pia"],
             by="ana",
-        )  # fmt: skip
+        )
     )
     assert (story.card(2).column, story.card(2).promotion) == ("gate", "prm_1")
     labels = {"1": "challenger", "2": "champion", "3": "rejected:honest-test"}
