@@ -1,0 +1,1 @@
+"""Govern: the registry, the rule language and policies, the gate, approvals, decisions. The heart."""

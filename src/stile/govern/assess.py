@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,7 +26,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         evidence_digest: its digest, empty for none.
         promotion: id of the open request, empty for none.
         approvals: everything said on that request (or, when it is closed, on the last one), oldest first.
-        refused: its last request was turned down by people, and nothing it was about has changed since.
+        refused_by, refusal: role and words of who turned its last request down, when nothing it was about has
+            changed since.
     """
 
     candidate: Candidate
@@ -34,7 +35,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     evidence_digest: str
     promotion: str = ""
     approvals: list[Approval] = []
-    refused: bool = False
+    refused_by: str = ""
+    refusal: str = ""
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,13 +90,8 @@ def rejection_key(subject: str, policy: str, evidence: str) -> str:
     return f"{subject} {policy} {evidence}"
 
 
-def assess(world: World, *, champion_after: int | None = None) -> Assessment:
-    """Judge every version and say where it stands.
-
-    Args:
-        world: the snapshot.
-        champion_after: label the versions as they will stand once this one is champion.
-    """
+def assess(world: World) -> Assessment:
+    """Judge every version and say where it stands."""
     judged = {case.candidate.version: _judged(world, case) for case in world.cases}
     approvals = {case.candidate.version: _approvals(world, case) for case in world.cases}
     rivals = [case for case in world.cases if _is_rival(world, case, judged, approvals)]
@@ -110,11 +107,19 @@ def assess(world: World, *, champion_after: int | None = None) -> Assessment:
             approvals=approvals[case.candidate.version],
             promotion=case.promotion,
             dominated_by=_dominating(case, rivals, judged),
+            standing=_place(world, case.candidate.version),
+            refused=(case.refused_by, case.refusal),
             url=f"/use-cases/{world.use_case}/versions/{case.candidate.version}",
         )
         for case in world.cases
     ]
-    return Assessment(results=results, standings=_standings(world, results, best, champion_after), best=best)
+    return Assessment(results=results, standings=_standings(world, results, best, world.past.champion), best=best)
+
+
+def relabelled(world: World, assessment: Assessment, champion: int) -> Assessment:
+    """The same verdicts, with every version labelled as it will stand once ``champion`` is in production."""
+    standings = _standings(world, assessment.results, assessment.best, champion)
+    return msgspec.structs.replace(assessment, standings=standings)
 
 
 def orders(results: list[GateResult]) -> Mapping[int, list[float | None]]:
@@ -138,6 +143,12 @@ def _approvals(world: World, case: Case) -> list[ApprovalState]:
     return approval_states(needs, case.approvals, binding, world.team, case.candidate.authors)
 
 
+def _place(world: World, version: int) -> Literal["candidate", "champion", "former"]:
+    if version == world.past.champion:
+        return "champion"
+    return "former" if version in world.past.ever else "candidate"
+
+
 def _is_rival(
     world: World, case: Case, judged: Mapping[int, Judged], approvals: Mapping[int, list[ApprovalState]]
 ) -> bool:
@@ -147,7 +158,7 @@ def _is_rival(
         judged[version].passes
         and version not in world.past.ever
         and RETIRED_TAG not in case.candidate.tags
-        and not case.refused
+        and not case.refused_by
         and not any(state.state == "no" for state in approvals[version])
     )
 
@@ -178,8 +189,7 @@ def _comparable(case: Case, rivals: list[Case]) -> list[Case]:
     return [rival for rival in rivals if _test_data(rival) == _test_data(case)]
 
 
-def _standings(world: World, results: list[GateResult], best: int, champion_after: int | None) -> list[Standing]:
-    champion = world.past.champion if champion_after is None else champion_after
+def _standings(world: World, results: list[GateResult], best: int, champion: int) -> list[Standing]:
     context = Standings(
         champion=champion,
         holders={world.aliases[alias]: alias for alias in ("shadow", "challenger") if alias in world.aliases},

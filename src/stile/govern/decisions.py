@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from stile.govern import aliases, decision_records, promotion_records
-from stile.govern.assess import Assessment, Case, World, assess, binding_of
+from stile.govern.assess import Assessment, Case, World, assess, binding_of, relabelled
 from stile.govern.decision_values import AliasChange, Decided, Decision, DecisionKind, Plan, VersionRef
 from stile.govern.events import DecisionTaken
 from stile.govern.gate import GateResult, RuleResult
@@ -104,7 +104,7 @@ def roll_back(tx: Tx, *, use_case: str, reason: str, by: str, version: int | Non
         raise Conflict(f"Version {version} is the champion already.")
     if version not in world.past.ever:
         raise Conflict(f"Version {version} was never champion, so it cannot be rolled back to. Propose it instead.")
-    after = assess(world, champion_after=version)
+    after = relabelled(world, assess(world), version)
     case, result = world.case(version), after.result(version)
     if case is None or result is None:
         raise Missing(f"Version {version} is no longer registered.")

@@ -103,7 +103,8 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
         sentence: why, in one sentence.
         rules, warnings, scopes: the verdicts.
         approvals: where each required approval stands.
-        waiting_for: roles whose yes is missing; ``proposal`` when nobody has asked yet.
+        waiting_for: roles whose yes is missing; ``evidence`` or ``proposal`` first when these are.
+        refused_by: the role that said no.
         missing: what evidence to produce.
         dominated_by: the version that ``choose`` puts before this one.
         order: the values ``choose`` compares.
@@ -130,6 +131,7 @@ class GateResult(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str
     champion: str = ""
     dominated_by: int | None = None
+    refused_by: str = ""
     promotion: str = ""
     url: str = ""
 
@@ -221,11 +223,18 @@ def conclude(
     approvals: Sequence[ApprovalState],
     promotion: str,
     dominated_by: int | None,
+    standing: Literal["candidate", "champion", "former"] = "candidate",
+    refused: tuple[str, str] = ("", ""),
     url: str = "",
 ) -> GateResult:
-    """Rules, choice and approvals together: promote, reject or wait, and why."""
+    """Rules, choice and approvals together: promote, reject or wait, and why.
+
+    The champion needs no further approval: its answer says whether the rules still pass. A former champion comes
+    back by a rollback only. ``refused``: role and words of a no that closed the last request and still stands.
+    """
     waiting = [state.role for state in approvals if state.state == "waiting"]
-    refused = [state for state in approvals if state.state == "no"]
+    noes = [(state.role, state.sentence) for state in approvals if state.state == "no"]
+    refused_by, refusal = noes[0] if noes else refused
     missing = list(dict.fromkeys(remedy for rule in judged.rules for remedy in rule.remedies))
     by_id = {rule.id: rule for rule in judged.rules}
     outcome: Outcome
@@ -234,8 +243,13 @@ def conclude(
         outcome, sentence = "reject", f"{judged.failed[0]}: {by_id[judged.failed[0]].sentence}{more}"
     elif judged.unknown:
         outcome, sentence = "wait", f"waiting for evidence: {by_id[judged.unknown[0]].sentence}"
-    elif refused:
-        outcome, sentence = "reject", refused[0].sentence
+        waiting = ["evidence", *waiting]
+    elif standing == "champion":
+        outcome, sentence, waiting = "promote", "it is in production, and every rule still passes", []
+    elif standing == "former":
+        outcome, sentence, waiting = "wait", "it was in production before; to return to it, roll back", []
+    elif refused_by:
+        outcome, sentence = "reject", refusal
     elif dominated_by is not None:
         outcome, sentence = "reject", f"every rule passes, but version {dominated_by} is better by the policy's choice"
     elif not promotion:
@@ -250,7 +264,8 @@ def conclude(
         use_case=use_case, version=candidate.version, digest=candidate.digest, outcome=outcome,
         exit_code=EXIT_CODES[outcome], sentence=sentence, rules=judged.rules, warnings=judged.warnings,
         scopes=judged.scopes, failed=judged.failed, unknown=judged.unknown, approvals=list(approvals),
-        waiting_for=waiting, missing=missing, order=judged.order, policy=policy_digest, evidence=evidence_digest,
+        waiting_for=[] if outcome == "reject" else waiting, refused_by=refused_by,
+        missing=missing, order=judged.order, policy=policy_digest, evidence=evidence_digest,
         champion=champion_digest, dominated_by=dominated_by, promotion=promotion, url=url,
     )  # fmt: skip
 

@@ -89,9 +89,8 @@ def standing(
     )
     if result.failed:
         return _failed(result, label)
-    refused = next((state for state in result.approvals if state.state == "no"), None)
-    if refused is not None:
-        return _plain(result, f"rejected:{refused.role}", refused.sentence)
+    if result.refused_by:
+        return _plain(result, f"rejected:{result.refused_by}", result.sentence)
     if result.unknown:
         kept = context.holders.get(version)
         return _plain(result, kept or "waiting:evidence", result.sentence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from stile.govern.assess import Assessment, World, assess, orders, rejection_key
+from stile.govern.assess import Assessment, World, assess, orders, rejection_key, relabelled
 from stile.govern.decision_values import Effect, Plan, PlanInputs, PlannedDecision, plan_digest
 from stile.govern.gate import GateResult
 from stile.govern.labels import Standing, alias_holders
@@ -26,11 +26,11 @@ def make_plan(world: World) -> tuple[Plan, Assessment]:
     """The plan for a snapshot, and the assessment it carries out."""
     now = assess(world)
     chosen = _chosen(world, now)
-    after = assess(world, champion_after=chosen.version) if chosen else now
+    after = relabelled(world, now, chosen.version) if chosen else now
     decisions = [_planned("rejected", result) for result in now.results if _to_reject(world, result)]
     if chosen is not None:
         decisions.append(_planned("promoted", chosen))
-    effects = _effects(world, after, decisions) if decisions else []
+    effects = _effects(world, now, after, decisions) if decisions else []
     inputs = _inputs(world)
     plan = Plan(
         use_case=world.use_case,
@@ -43,7 +43,7 @@ def make_plan(world: World) -> tuple[Plan, Assessment]:
         results=now.results,
         labels=after.standings,
         at=world.now,
-        url=f"/use-cases/{world.use_case}/plan",
+        url=f"/use-cases/{world.use_case}",
     )
     return plan, after
 
@@ -96,7 +96,7 @@ def _inputs(world: World) -> PlanInputs:
     )
 
 
-def _effects(world: World, after: Assessment, decisions: list[PlannedDecision]) -> list[Effect]:
+def _effects(world: World, now: Assessment, after: Assessment, decisions: list[PlannedDecision]) -> list[Effect]:
     found: list[Effect] = []
     promoted = next((one for one in decisions if one.kind == "promoted"), None)
     champion = promoted.version if promoted else world.past.champion
@@ -109,7 +109,7 @@ def _effects(world: World, after: Assessment, decisions: list[PlannedDecision]) 
         if before != to:
             sentence = f"the alias {alias} moves from {_name(before)} to {_name(to)}"
             found.append(Effect(kind="alias", what=alias, before=_name(before), after=_name(to), sentence=sentence))
-    found.extend(_label_effects(assess(world).standings, after.standings))
+    found.extend(_label_effects(now.standings, after.standings))
     for one in decisions:
         if one.promotion:
             sentence = f"the promotion request for v{one.version} closes: {one.kind}"

@@ -130,9 +130,9 @@ def approve(
         raise Conflict(
             f"Version {row.version} has no evidence yet, so there is nothing to agree to. Evaluate it first."
         )
-    _record(tx, row, case, world, role=role, verdict=verdict, reason=reason, by=by)
+    after = _record(tx, row, case, world, role=role, verdict=verdict, reason=reason, by=by)
     decision = _apply_if_automatic(tx, row.use_case, by.name)
-    return get(tx, promotion), decision
+    return (get(tx, promotion) if decision else after), decision
 
 
 def get(tx: Tx, promotion: str) -> Promotion:
@@ -169,24 +169,26 @@ def use_case_of(tx: Tx, promotion: str) -> str:
 
 def _record(
     tx: Tx, row: PromotionRow, case: Case, world: World, *, role: str, verdict: VoteVerdict, reason: str, by: Principal
-) -> None:
+) -> Promotion:
+    """Write the word down unless it was said already; the request afterwards."""
     binding = binding_of(case, world.policy.digest)
     own = [one for one in case.approvals if one.role == role and one.person == by.name]
     if own and (own[-1].verdict, own[-1].over, own[-1].reason) == (verdict, binding, reason):
-        return
+        return get(tx, row.id)
     approval = Approval(
         id=tx.new_id("apr"), promotion=row.id, role=role, person=by.name, verdict=verdict, reason=reason,
         at=tx.now_ms(), over=binding, solo=by.kind is PrincipalKind.LOCAL or world.team.solo,
     )  # fmt: skip
     promotion_records.add_approval(tx, approval)
     ledger.append(tx, kind="approval", use_case=row.use_case, subject=case.candidate.digest, body=approval)
-    after = _result(assess(read_world(tx, row.use_case)), row.version)
+    after = get(tx, row.id)
     tx.emit(
         ApprovalGiven(
             use_case=row.use_case, promotion=row.id, version=row.version, role=role, person=by.name, verdict=verdict,
             reason=reason, waiting_for=after.waiting_for,
         )
     )  # fmt: skip
+    return after
 
 
 def _apply_if_automatic(tx: Tx, use_case: str, by: str) -> str:
@@ -210,7 +212,7 @@ def _view(tx: Tx, row: PromotionRow, world: World, assessment: Assessment) -> Pr
         changed=row.binding.changed(binding) if is_open else [], sentence=result.sentence if result else row.state,
         waiting_for=result.waiting_for if result else [], gate=result,
         said=promotion_records.approvals(tx, row.id), decision=row.decision, closed_at=row.closed_at,
-        url=f"/use-cases/{row.use_case}/promotions/{row.id}",
+        url=f"/use-cases/{row.use_case}/versions/{row.version}",
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stile.govern.assess import Assessment, World, assess
+from stile.govern.assess import assess
 from stile.govern.decision_values import GateReport, VersionRef
 from stile.govern.gate import GateResult
 from stile.govern.policy import compile_policy, parse_policy
@@ -16,7 +16,7 @@ def gate_report(tx: Tx, *, use_case: str, version: int | None = None, policy_yam
     Args:
         tx: the transaction; only read.
         use_case: where.
-        version: one candidate; None for all.
+        version: one version; None for all candidates (the champion, when there is nothing else).
         policy_yaml: a draft to judge under instead of the policy in force.
 
     Raises:
@@ -28,8 +28,11 @@ def gate_report(tx: Tx, *, use_case: str, version: int | None = None, policy_yam
     if version is not None:
         version_of(tx, use_case, version)
     assessment = assess(world)
-    shown = [result for result in assessment.results if version is None or result.version == version]
-    decisive = _decisive(world, assessment) if version is None else shown[0]
+    shown = [result for result in assessment.results if result.version == version]
+    if version is None:
+        candidates = [result for result in assessment.results if result.version not in world.past.ever]
+        shown = candidates or [result for result in assessment.results if result.version == world.past.champion]
+    decisive = _decisive(shown, assessment.best) if version is None else shown[0]
     policy = world.policy.policy
     champion = world.champion
     return GateReport(
@@ -38,18 +41,15 @@ def gate_report(tx: Tx, *, use_case: str, version: int | None = None, policy_yam
         champion=VersionRef(version=champion.version, digest=champion.digest) if champion else None,
         outcome=decisive.outcome if decisive else "wait", exit_code=decisive.exit_code if decisive else 2,
         sentence=_sentence(decisive, one_asked=version is not None), candidates=shown, labels=assessment.standings,
-        at=world.now, url=f"/use-cases/{use_case}/gate",
+        at=world.now, url=f"/use-cases/{use_case}",
     )  # fmt: skip
 
 
-def _decisive(world: World, assessment: Assessment) -> GateResult | None:
+def _decisive(candidates: list[GateResult], best: int) -> GateResult | None:
     """Of all candidates the one that says most: one to promote, else one that waits, else the newest rejected."""
     order = {"promote": 2, "wait": 1, "reject": 0}
-    candidates = [result for result in assessment.results if result.version not in world.past.ever]
     return max(
-        candidates,
-        key=lambda result: (order[result.outcome], result.version == assessment.best, result.version),
-        default=None,
+        candidates, key=lambda result: (order[result.outcome], result.version == best, result.version), default=None
     )
 
 

@@ -14,7 +14,7 @@ from stile.govern.history import fold
 from stile.govern.policy import CompiledPolicy, compile_policy
 from stile.govern.promotion_records import PromotionRow
 from stile.govern.registry import ModelVersion
-from stile.govern.separation import Team
+from stile.govern.separation import Approval, Binding, Team
 from stile.kernel.errors import Missing
 from stile.people import use_cases
 from stile.people.use_cases import UseCase
@@ -110,12 +110,19 @@ def _case(tx: Tx, version: ModelVersion, promotions: list[PromotionRow], policy_
         promotion=opened.id if opened else "",
         approvals=promotion_records.approvals(tx, opened.id) if opened else [],
     )
-    last = own[0] if own else None
-    if opened is None and last is not None and last.state == "rejected":
-        said = promotion_records.approvals(tx, last.id)
-        refused = bool(said) and said[-1].verdict == "no" and said[-1].over == binding_of(case, policy_digest)
-        return msgspec.structs.replace(case, refused=refused)
+    if opened is None and own and own[0].state == "rejected":
+        return _with_refusal(case, promotion_records.approvals(tx, own[0].id), binding_of(case, policy_digest))
     return case
+
+
+def _with_refusal(case: Case, said: list[Approval], binding: Binding) -> Case:
+    """The case of a version whose last request was closed: a no about the very same bytes still stands."""
+    latest = {(one.role, one.person): one for one in said}
+    no = next((one for one in latest.values() if one.verdict == "no" and one.over == binding), None)
+    if no is None:
+        return case
+    words = f"{no.role}: {no.person} said no" + (f": {no.reason}" if no.reason else "")
+    return msgspec.structs.replace(case, refused_by=no.role, refusal=words)
 
 
 def _champion(case: Case | None) -> Champion | None:

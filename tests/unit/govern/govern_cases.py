@@ -57,7 +57,7 @@ live:                           # re-evaluated on each closed window and when ap
   - {id: live-recall, rule: metric("recall") >= 0.90, persist: 2 of 3, else: open_decision}
   - {id: inputs-moved, rule: worst("psi") < 0.25, else: alert}
 on_missing: unknown             # the only allowed value unless a rule says `missing: fail`
-"""
+"""  # noqa: E501
 
 
 def digest(word: str) -> str:

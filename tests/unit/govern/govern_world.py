@@ -74,10 +74,9 @@ def propose(db: SqliteDatabase, version: int, by: str = "ada") -> Promotion:
     return db.write(lambda tx: promotions.propose(tx, use_case=USE_CASE, version=version, reason="better", by=by))
 
 
-def say(
-    db: SqliteDatabase, promotion: str, name: str, role: str, verdict: str = "yes", reason: str = "fine"
-) -> Promotion:
-    """A word of somebody."""
+def say(db: SqliteDatabase, promotion: str, name: str, role: str, *words: str) -> Promotion:
+    """A word of somebody: verdict and reason, a yes when nothing is given."""
+    verdict, reason = (*words, *("yes", "fine")[len(words) :])
     return db.write(
         lambda tx: promotions.approve(
             tx, promotion=promotion, role=role, verdict=verdict, reason=reason, by=person(name)

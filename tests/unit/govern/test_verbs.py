@@ -54,6 +54,11 @@ def test_three_candidates_get_different_verdicts_when_one_is_good_one_weak_one_l
     assert kinds == [("promoted", 1), ("rejected", 2), ("rejected", 3)]
     assert len(decision.also) == 2
     assert _labels(store)[1].label == "champion"
+    after = store.read(lambda tx: gate_report(tx, use_case=USE_CASE))
+    assert ([c.version for c in after.candidates], after.exit_code) == ([2, 3], 1)
+    champion = store.read(lambda tx: gate_report(tx, use_case=USE_CASE, version=1))
+    assert (champion.exit_code, champion.sentence) == (0, "it is in production, and every rule still passes")
+    assert _plan(store).nothing
 
 
 def test_other_passing_candidate_becomes_challenger_when_another_is_chosen(store):
@@ -202,6 +207,8 @@ def test_request_closes_as_rejected_when_people_said_no_and_the_plan_is_applied(
     assert (closed.state, closed.decision) == ("rejected", decision.decision)
     with pytest.raises(Conflict, match="closed"):
         say(store, asked.id, "paula", "product_manager", "yes")
+    assert _labels(store)[1].text == "rejected:product_manager"
+    assert _plan(store).nothing
     assert propose(store, 1).id != asked.id
 
 

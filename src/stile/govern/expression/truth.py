@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from stile.govern.expression.values import Quantity, Unknown, kind_of, number_of, show
 
@@ -57,8 +57,7 @@ class TraceLine(msgspec.Struct, frozen=True, kw_only=True):
     counted: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """One comparison as it happened; see ``TraceLine`` for its form outside."""
 
     verdict: Verdict
@@ -126,8 +125,7 @@ class Check:
         return f" (n = {self.observed.n}{counted})"
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
+class Truth(msgspec.Struct, frozen=True):
     """An answer with its reasons; ``note`` ends the sentence."""
 
     verdict: Verdict

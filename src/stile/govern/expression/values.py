@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 MAX_TEXT = 100_000
 MAX_ITEMS = 100_000
 _MAX_BITS = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """A value nobody has measured (well enough).
 
     Attributes:
@@ -31,8 +32,7 @@ class Unknown:
     where: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(msgspec.Struct, frozen=True):
     """A measured number with what stands behind it.
 
     Attributes:
