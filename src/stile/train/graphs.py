@@ -176,15 +176,17 @@ def _confusion_of_classes(outcomes: Multiclass, metrics: dict[str, Metric]) -> D
 
 
 def _table_of_counts(cells: list[tuple[str, str, int]]) -> dict[str, Any]:
+    dark = max(n for _, _, n in cells) * 0.6
+    ink = {"condition": {"test": f"datum.rows > {dark:g}", "value": "white"}, "value": "black"}
     return {
         "data": {"values": [{"true": true, "said": said, "rows": n} for true, said, n in cells]},
         "encoding": {
-            "x": {"field": "said", "type": "nominal", "title": "Said"},
+            "x": {"field": "said", "type": "nominal", "title": "Said", "axis": {"labelAngle": 0}},
             "y": {"field": "true", "type": "nominal", "title": "True"},
         },
         "layer": [
             {"mark": "rect", "encoding": {"color": {"field": "rows", "type": "quantitative", "title": "Rows"}}},
-            {"mark": {"type": "text", "fontSize": 16}, "encoding": {"text": {"field": "rows"}}},
+            {"mark": {"type": "text", "fontSize": 16}, "encoding": {"text": {"field": "rows"}, "color": ink}},
         ],
     }
 
@@ -200,9 +202,10 @@ def _slice_graphs(slices: dict[str, list[SliceValue]], metric: str) -> list[Draw
             {"slice": one.value, metric: value, "low": m.low, "high": m.high, "n": one.n, "positives": one.positives}
             for one, m, value in known
         ]
-        y = {"field": "slice", "type": "nominal", "sort": "-x", "title": column}
+        y = {"field": "slice", "type": "nominal", "sort": [row["slice"] for row in rows], "title": column}
         spec = {
             "data": {"values": rows},
+            "height": {"step": 36},
             "layer": [
                 {
                     "mark": {"type": "rule"},
@@ -221,7 +224,7 @@ def _slice_graphs(slices: dict[str, list[SliceValue]], metric: str) -> list[Draw
         worst = max if metric == "mae" else min
         one, _, value = worst(known, key=lambda item: item[2])
         finding = f"Weakest is {column}={one.value} with {metric} {value:.3f} (n = {one.n})."
-        drawings.append(_drawing(f"{metric}-by-{column}", f"{metric.capitalize()} by {column}", finding, spec))
+        drawings.append(_drawing(f"{metric}-by-{column}", f"{_title(metric)} by {column}", finding, spec))
     return drawings
 
 
@@ -256,12 +259,16 @@ def _thinned(x: Numbers, y: Numbers) -> tuple[list[float], list[float]]:
     return np.round(x[chosen], 5).tolist(), np.round(y[chosen], 5).tolist()
 
 
+def _title(metric: str) -> str:
+    return metric.upper() if metric == "mae" else metric.capitalize()
+
+
 def _share(field: str, title: str) -> dict[str, Any]:
     return {"field": field, "type": "quantitative", "title": title, "scale": {"domain": [0, 1]}}
 
 
 def _number(field: str, title: str) -> dict[str, Any]:
-    return {"field": field, "type": "quantitative", "title": title.capitalize(), "scale": {"zero": False}}
+    return {"field": field, "type": "quantitative", "title": _title(title), "scale": {"zero": False}}
 
 
 def _with_interval(metric: Metric) -> str:
