@@ -19,6 +19,8 @@ from stile.train.search_sql import Part, SortKey
 MODELS_MOST = 1000
 VERSIONS_MOST = 200_000
 
+_PROMPT = "mlflow.prompt.is_prompt"  # clients add "and this is not 'true'", by which they mean "not a prompt"
+
 _ENTITIES: dict[str, Entity] = {
     "tags": "tag", "tag": "tag", "attributes": "attribute", "attribute": "attribute", "attr": "attribute",
 }  # fmt: skip
@@ -149,6 +151,10 @@ def _condition(clause: Clause, source: _Source) -> Part:
     if clause.op in ("IS NULL", "IS NOT NULL"):
         negation = "NOT " if clause.op == "IS NULL" else ""
         return Part(f"{negation}EXISTS (SELECT 1 FROM {source.tags} AND t.key = ?)", (clause.key,))
+    if clause.key == _PROMPT and clause.op == "!=":
+        return Part(
+            f"NOT EXISTS (SELECT 1 FROM {source.tags} AND t.key = ? AND t.value = ?)", (clause.key, clause.value)
+        )
     inner = search_sql.comparison("t.value", clause.op, clause.value)
     return Part(f"EXISTS (SELECT 1 FROM {source.tags} AND t.key = ? AND {inner.sql})", (clause.key, *inner.params))
 

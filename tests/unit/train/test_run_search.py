@@ -74,7 +74,10 @@ _QUESTIONS = [
     ("", lambda r: True),
     ("metrics.auc > 0.4", lambda r: (r.metric("auc") or 0) > 0.4),
     ("metrics.auc != 0.5", lambda r: _number(r, "auc") not in (None, 0.5)),
-    ("metrics.auc >= 0.5 AND metrics.loss < 0.3", lambda r: _number(r, "auc", 0) >= 0.5 and _number(r, "loss", 9) < 0.3),
+    (
+        "metrics.auc >= 0.5 AND metrics.loss < 0.3",
+        lambda r: _number(r, "auc", 0) >= 0.5 and _number(r, "loss", 9) < 0.3,
+    ),
     ("params.kind = 'tree'", lambda r: dict(r.params).get("kind") == "tree"),
     ("params.kind != 'tree'", lambda r: dict(r.params).get("kind", "tree") != "tree"),
     ("params.kind LIKE 'F%'", lambda r: dict(r.params).get("kind", "").startswith("F")),
