@@ -32,6 +32,7 @@ from stile.people import account_records
 from stile.protocols.mlflow import routes as mlflow_routes
 from stile.protocols.rest import board, data, deploy, evaluations, govern, health, monitor, people, predictions
 from stile.protocols.rest import store as store_routes
+from stile.protocols.rest import work as work_routes
 from stile.protocols.rest.openapi import openapi_routes
 from stile.store import checkpoints
 from stile.store.blobs import LocalBlobs
@@ -59,6 +60,7 @@ def routes() -> list[Route]:
         *govern.ROUTES,
         *people.ROUTES,
         *store_routes.ROUTES,
+        *work_routes.ROUTES,
         *mlflow_routes.ROUTES,
         *web.ROUTES,
         *openapi_routes(routes),

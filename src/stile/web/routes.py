@@ -4,6 +4,30 @@ from __future__ import annotations
 
 from stile.edge.route import Route
 from stile.web import static
-from stile.web.pages import style
+from stile.web.pages import (
+    board,
+    decisions,
+    evidence,
+    feedback,
+    gate,
+    gate_forms,
+    graphs,
+    inbox,
+    ledger,
+    model,
+    monitor,
+    people,
+    predictions,
+    run,
+    runs,
+    sign_in,
+    style,
+    use_cases,
+)
 
-ROUTES: list[Route] = [*static.ROUTES, *style.ROUTES]
+_PAGES = (
+    static, inbox, use_cases, runs, run, graphs, gate, gate_forms, model, decisions, evidence, monitor, feedback,
+    predictions, board, people, ledger, sign_in, style,
+)  # fmt: skip
+
+ROUTES: list[Route] = [route for module in _PAGES for route in module.ROUTES]

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+_DAY_S = 86_400
 _AGES = (
     (60, 1, "s"),
     (3600, 60, "min"),
-    (86_400, 3600, "h"),
-    (30 * 86_400, 86_400, "d"),
-    (365 * 86_400, 30 * 86_400, "mo"),
+    (_DAY_S, 3600, "h"),
+    (30 * _DAY_S, _DAY_S, "d"),
+    (365 * _DAY_S, 30 * _DAY_S, "mo"),
 )
 _BYTES = ("B", "kB", "MB", "GB", "TB")
 

@@ -2,6 +2,7 @@
 // A hidden tab closes its stream: it costs nothing, and browsers allow few connections per server.
 const RETRY_MIN_MS = 1000;
 const RETRY_MAX_MS = 30000;
+const SETTLE_MS = 400;
 
 let source = null;
 let retryMs = RETRY_MIN_MS;
@@ -14,31 +15,28 @@ function say(state, text) {
   status.querySelector("span").textContent = text;
 }
 
-function topicsOf(data) {
-  try {
-    const value = JSON.parse(data);
-    if (Array.isArray(value)) return value;
-    if (Array.isArray(value?.topics)) return value.topics;
-    return [String(value?.topic ?? value)];
-  } catch {
-    return data.split(/[\s,]+/).filter(Boolean);
-  }
+// Events are named by their topic; these are the ones this page listens to.
+function wantedTopics() {
+  return new Set([...document.querySelectorAll("[data-live]")].flatMap((element) => element.dataset.live.split(" ")));
 }
 
-// A topic may be as wide as "board" or as narrow as "board:early-detection"; either side may be the wide one.
-function concerns(wanted, topic) {
-  return wanted === topic || topic.startsWith(`${wanted}:`) || wanted.startsWith(`${topic}:`);
+// A form somebody has begun to fill is never replaced under their hands.
+function isBeingFilled(element) {
+  return [...element.querySelectorAll("input:not([type=hidden]), textarea")].some((field) =>
+    field === document.activeElement ||
+    (field.matches("[type=checkbox], [type=radio]") ? field.checked !== field.defaultChecked : field.value !== field.defaultValue));
 }
 
-function tell(topics) {
-  for (const element of document.querySelectorAll("[data-live]")) {
-    const wanted = element.dataset.live.split(" ");
-    if (!topics || wanted.some((name) => topics.some((topic) => concerns(name, topic)))) {
-      // Never under the reader's hands: an open proof or a form being filled waits for the next reload.
-      const busy = element.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
-      if (!busy) element.dispatchEvent(new CustomEvent("live"));
+let pending = 0;
+
+// Changes come in bursts: one question shortly after the last of them answers all.
+function tell() {
+  clearTimeout(pending);
+  pending = setTimeout(() => {
+    for (const element of document.querySelectorAll("[data-live]")) {
+      if (!isBeingFilled(element)) element.dispatchEvent(new CustomEvent("live"));
     }
-  }
+  }, SETTLE_MS);
 }
 
 function open() {
@@ -47,11 +45,10 @@ function open() {
   source.onopen = () => {
     retryMs = RETRY_MIN_MS;
     say("live", "live");
-    if (missed) tell(null);
+    if (missed) tell();
     missed = false;
   };
-  source.onmessage = (event) => tell(topicsOf(event.data));
-  source.addEventListener("topics", (event) => tell(topicsOf(event.data)));
+  for (const topic of wantedTopics()) source.addEventListener(topic, tell);
   source.onerror = () => {
     close();
     const at = new Date().toLocaleTimeString(undefined, { timeStyle: "short" });
