@@ -13,6 +13,7 @@ import msgspec
 
 from stile.deploy import predictions
 from stile.deploy.outcomes import text_of
+from stile.govern import registry
 from stile.monitor import window_records
 from stile.monitor.window_records import Window
 from stile.store.database import Tx
@@ -22,7 +23,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """Predictions of one version that are in no window yet, in order of arrival.
 
     Attributes:
-        succeeded: another version answers by now.
+        succeeded: another version is champion, and answers by now.
     """
 
     use_case: str
@@ -74,6 +75,7 @@ def next_run(tx: Tx, use_case: str, *, until: int | None = None) -> Run | None:
     if newest is None:
         return None
     # The run that waits longest is always cut first, so nothing waits before the newest window begins.
+    champion = registry.aliases(tx, use_case).get("champion", 0)
     floor = window_records.newest_begins(tx, use_case)
     marks = window_records.covered(tx, use_case)
     digests = tx.all(f"SELECT DISTINCT digest {_ANSWERS} AND position >= ?", (use_case, floor))
@@ -90,7 +92,8 @@ def next_run(tx: Tx, use_case: str, *, until: int | None = None) -> Run | None:
             runs.append(
                 Run(
                     use_case=use_case, version=version, digest=digest, rows=count, first_position=first,
-                    last_position=last, first_at=first_at, last_at=last_at, succeeded=digest != newest,
+                    last_position=last, first_at=first_at, last_at=last_at,
+                    succeeded=digest != newest and version != champion,
                 )
             )  # fmt: skip
     return min(runs, key=lambda run: run.first_position, default=None)
