@@ -24,7 +24,7 @@ import msgspec
 
 from stile.data.table import parse_csv
 from stile.kernel.canonical import digest_bytes
-from stile.kernel.errors import Invalid, StileError
+from stile.kernel.errors import Invalid, Missing, StileError
 from stile.project.chain import Progress, Walk
 from stile.project.manifest import Project
 from stile.project.prepare import read_rows, tables, write_rows
@@ -89,10 +89,11 @@ def evaluate_inputs(walk: Walk) -> dict[str, Any]:
 
 
 def evaluate(walk: Walk, progress: Progress) -> dict[str, Any]:
-    """Have every candidate score the test table."""
+    """Have every candidate score the test table, and on the way the scenarios' tables: models load only once."""
     shutil.rmtree(walk.project.work / "predictions", ignore_errors=True)
     table = tables(walk.project) / "test.csv"
-    scored = score(walk, [table], "evaluate", progress)
+    answer(walk, [table, *_scenario_tables(walk)], "evaluate", progress)
+    scored = answers(walk.project, [table])
     return {"says": f"{len(scored)} candidates scored the test rows", "predictions": scored}
 
 
@@ -108,7 +109,8 @@ def scenarios(walk: Walk, progress: Progress) -> dict[str, Any]:
     if not wanted:
         return {"says": "no scenarios", "predictions": {}, "scenarios": {}}
     files = write_scenarios(walk.project, wanted)
-    scored = score(walk, files, "scenarios", progress)
+    answer(walk, files, "scenarios", progress)
+    scored = answers(walk.project, files)
     said = {scenario.name: scenario.says for scenario in wanted}
     return {"says": ", ".join(said), "predictions": scored, "scenarios": said}
 
@@ -125,15 +127,26 @@ def write_scenarios(project: Project, wanted: list[Scenario]) -> list[Path]:
     return files
 
 
-def score(walk: Walk, files: list[Path], step: str, progress: Progress) -> dict[str, dict[str, str]]:
-    """Have every candidate score tables; the digests of what they wrote, by candidate and table.
+def answer(walk: Walk, files: list[Path], step: str, progress: Progress) -> None:
+    """Have every candidate score the tables it has not scored yet."""
+    project = walk.project
+    open_files = [file for file in files if any(not _answered(project, one, file) for one in candidates(project))]
+    if not open_files:
+        return
+    command = [*project.manifest.train.score, *(str(file.relative_to(project.folder)) for file in open_files)]
+    run_script(walk, command, step, progress)
+    for candidate in candidates(project):
+        for file in open_files:
+            if predictions_file(project, candidate.name, file.stem).is_file():
+                _mark(project, candidate, file).write_text(_question(candidate, file))
+
+
+def answers(project: Project, files: list[Path]) -> dict[str, dict[str, str]]:
+    """The digests of every candidate's predictions on the tables, by candidate and table.
 
     Raises:
         Invalid: a candidate left out a table or a row, or gave a score outside 0..1.
     """
-    project = walk.project
-    command = [*project.manifest.train.score, *(str(file.relative_to(project.folder)) for file in files)]
-    run_script(walk, command, step, progress)
     found: dict[str, dict[str, str]] = {}
     for candidate in candidates(project):
         for file in files:
@@ -141,6 +154,27 @@ def score(walk: Walk, files: list[Path], step: str, progress: Progress) -> dict[
             check_predictions(written, file, candidate.name)
             found.setdefault(candidate.name, {})[file.stem] = digest_bytes(written.read_bytes())
     return found
+
+
+def _scenario_tables(walk: Walk) -> list[Path]:
+    """The scenarios' tables; none when scenarios.yaml cannot be used, which its own step then says."""
+    try:
+        return write_scenarios(walk.project, read_scenarios(walk.project.text(walk.project.manifest.scenarios)))
+    except (Invalid, Missing):
+        return []
+
+
+def _answered(project: Project, candidate: Candidate, file: Path) -> bool:
+    mark = _mark(project, candidate, file)
+    return mark.is_file() and mark.read_text() == _question(candidate, file)
+
+
+def _question(candidate: Candidate, file: Path) -> str:
+    return f"{digest_bytes(file.read_bytes())} by version {candidate.version}"
+
+
+def _mark(project: Project, candidate: Candidate, file: Path) -> Path:
+    return predictions_file(project, candidate.name, file.stem).with_suffix(".of")
 
 
 def predictions_file(project: Project, candidate: str, table: str) -> Path:
