@@ -94,7 +94,7 @@ def standing(
     if result.unknown:
         kept = context.holders.get(version)
         return _plain(result, kept or "waiting:evidence", result.sentence)
-    if version == context.best:
+    if version == context.best or (result.promotion and result.dominated_by is None):
         return _plain(result, f"waiting:{(result.waiting_for or ['apply'])[0]}", result.sentence)
     beaten = f"every rule passes, but version {context.best or context.champion} was preferred"
     by = context.best or context.champion or None

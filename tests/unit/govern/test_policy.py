@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from govern_cases import POLICY
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stile.govern.expression.bindings import FUNCTIONS
 from stile.govern.policy import Policy, compile_policy, parse_policy
 from stile.govern.policy_yaml import load_yaml
 from stile.kernel.errors import Invalid, TooLarge
@@ -119,3 +121,11 @@ def test_text_is_refused_when_aliases_blow_it_up_or_it_is_too_large():
 def test_text_is_read_or_refused_when_it_is_anything(text):
     with suppress(Invalid, TooLarge):
         parse_policy(text)
+
+
+def test_reference_names_every_function_and_key_when_read():
+    page = (Path(__file__).parents[3] / "docs/reference/policy.md").read_text("utf-8")
+    for function in FUNCTIONS:
+        assert f"{function}(" in page, function
+    for key in Policy.__struct_encode_fields__:
+        assert f"`{key}`" in page, key

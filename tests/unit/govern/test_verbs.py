@@ -7,7 +7,16 @@ import pytest
 from govern_cases import POLICY
 from govern_world import USE_CASE, fresh, measure, person, promote, propose, register, say
 
-from stile.govern import aliases, decision_records, decisions, policies, promotion_records, promotions, registry
+from stile.govern import (
+    aliases,
+    consistency,
+    decision_records,
+    decisions,
+    policies,
+    promotion_records,
+    promotions,
+    registry,
+)
 from stile.govern.report import gate_report
 from stile.kernel.errors import Conflict, Forbidden, Guarded, Invalid, Missing
 from stile.kernel.permission import LOCAL_USER, PrincipalKind
@@ -410,3 +419,40 @@ def test_policy_stays_the_same_version_when_only_comments_change(store):
     changed = publish(POLICY.replace("0.93", "0.94"))
     assert changed.version == 2
     assert publish(POLICY).version == 3  # going back is a publication too
+
+
+@pytest.mark.parametrize(
+    ("tamper", "found"),
+    [
+        ("UPDATE model_aliases SET version = 2", "the alias champion of early-detection names 2, decided was 1"),
+        ("UPDATE decisions SET body = CAST('{}' AS BLOB)", "is not what the ledger says"),
+        ("DELETE FROM decisions", "is not what the ledger says"),
+    ],
+)
+def test_tampering_is_found_when_a_row_is_changed_beside_the_ledger(store, tamper, found):
+    store.write(lambda tx: [register(tx), register(tx, evaluated=False)])
+    promote(store, 1)
+    assert store.read(consistency.check) == []
+    store.write(lambda tx: tx.run(tamper))
+    problems = [finding.problem for finding in store.read(consistency.check)]
+    assert any(found in problem for problem in problems)
+    assert store.read(ledger.verify) == []
+
+
+def test_request_keeps_waiting_for_its_roles_when_a_newer_version_was_tested_on_other_data(store):
+    from govern_cases import digest
+
+    from stile.train import evidence_records
+    from stile.train.evidence import DatasetUse
+
+    store.write(register)
+    propose(store, 1)
+
+    def newer(tx):
+        made = measure(tx, register(tx, evaluated=False), recall_low=0.99)
+        other = [DatasetUse(digest=digest("newer test"), role="test", rows=171)]
+        evidence_records.save(tx, msgspec.structs.replace(made, datasets=other))
+
+    store.write(newer)
+    labels = _labels(store)
+    assert (labels[1].label, labels[2].label) == ("waiting:product_manager", "waiting:proposal")
