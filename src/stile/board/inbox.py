@@ -191,7 +191,7 @@ def _mentions(tx: Tx, principal: Principal) -> Iterator[InboxItem]:
         yield InboxItem(
             item=f"mention:{mention.comment}", kind="mention", use_case=mention.use_case,
             title=f"{mention.by} mentions you on {mention.card_title!r}", text=mention.text[:300],
-            url=card_page(mention.use_case, mention.card), since=mention.at, subject=mention.comment,
+            url=card_page(mention.card), since=mention.at, subject=mention.comment,
         )  # fmt: skip
 
 

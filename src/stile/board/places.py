@@ -4,25 +4,25 @@ from __future__ import annotations
 
 
 def version_page(use_case: str, version: int | str) -> str:
-    """The page of a version with its gate and its approvals."""
-    return f"/use-cases/{use_case}/versions/{version}"
+    """The gate of a version: its rules and its approvals."""
+    return f"/models/{use_case}/versions/{version}/gate"
 
 
-def decision_page(use_case: str, decision: str) -> str:
+def decision_page(decision: str) -> str:
     """The record of a decision."""
-    return f"/use-cases/{use_case}/decisions/{decision}"
+    return f"/decisions/{decision}"
 
 
 def monitor_page(use_case: str) -> str:
     """Windows and alerts."""
-    return f"/use-cases/{use_case}/monitor"
+    return f"/models/{use_case}/monitor"
 
 
 def feedback_page(use_case: str) -> str:
     """Predictions that wait for an expert."""
-    return f"/use-cases/{use_case}/feedback"
+    return f"/feedback?use_case={use_case}"
 
 
-def card_page(use_case: str, card: str) -> str:
-    """A card on its board."""
-    return f"/use-cases/{use_case}/board#{card}"
+def card_page(card: str) -> str:
+    """A card with its story."""
+    return f"/cards/{card}"

@@ -41,7 +41,7 @@ def decision_taken(tx: Tx, event: DecisionTaken, at: int) -> None:  # noqa: ARG0
     _tell(
         tx, _team(tx, event.use_case, None), event.use_case, kind="decision", about=event.decision, by=event.by,
         text=f"Version {event.version} of {event.use_case} {said}. {event.reason}".strip(),
-        url=decision_page(event.use_case, event.decision),
+        url=decision_page(event.decision),
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def comment_added(tx: Tx, event: CommentAdded, at: int) -> None:  # noqa: ARG001
     if comment is not None:
         _tell(
             tx, event.mentions, event.use_case, kind="mention", about=event.comment, by=event.by,
-            text=f"{event.by}: {comment.text[:200]}", url=card_page(event.use_case, event.card),
+            text=f"{event.by}: {comment.text[:200]}", url=card_page(event.card),
         )  # fmt: skip
 
 
