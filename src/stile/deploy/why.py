@@ -222,7 +222,10 @@ def _trained(version: ModelVersion | None, run: Run | None) -> Link:
         kind="run", title="The run", id=run.info.run_id, url=f"/runs/{run.info.run_id}",
         sentence=f"Run {name} by {run.info.created_by} trained it at {iso(run.info.start_time)}.",
         lines=[f"{key} = {value}" for key, value in run.params[:20]],
-        facts={"run_id": run.info.run_id, "params": dict(run.params), "metrics": {one.key: one.value for one in run.metrics}},
+        facts={
+            "run_id": run.info.run_id, "params": dict(run.params),
+            "metrics": {one.key: one.value for one in run.metrics},
+        },
     )  # fmt: skip
 
 
