@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 from govern_cases import NOW, evidence, window
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stile.govern.expression.bindings import RULES, Bindings, Champion, MinimumN
@@ -203,6 +203,7 @@ def _truth(verdict, name="t"):
     return unknown_truth(Unknown("not measured"), name) if verdict == "unknown" else stated(verdict == "pass", name)
 
 
+@settings(deadline=None)
 @given(verdicts, verdicts, verdicts)
 def test_three_valued_algebra_holds_when_verdicts_are_combined(p, q, r):
     a, b, c = _truth(p, "a"), _truth(q, "b"), _truth(r, "c")
@@ -220,6 +221,7 @@ def test_three_valued_algebra_holds_when_verdicts_are_combined(p, q, r):
     assert both == min(p, q, key=order.index) and either == max(p, q, key=order.index)
 
 
+@settings(deadline=None)
 @given(verdicts, verdicts)
 def test_verdict_never_gets_worse_by_knowing_more_when_it_is_decided(p, q):
     """Replacing an unknown by anything never turns a decided answer around."""
@@ -233,6 +235,7 @@ def test_verdict_never_gets_worse_by_knowing_more_when_it_is_decided(p, q):
             assert fold([_truth(first), _truth(second)]).verdict == before
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_parser_answers_or_refuses_when_given_any_text(text):
     with suppress(ExpressionError):
@@ -245,6 +248,7 @@ _pieces = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(_pieces, max_size=14))
 def test_evaluation_never_crashes_when_pieces_are_thrown_together(pieces):
     try:

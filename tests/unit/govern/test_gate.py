@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from govern_cases import NOW, POLICY, digest, evidence, window
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stile.govern.expression.bindings import Champion
@@ -84,6 +84,7 @@ def test_candidate_is_compared_with_the_champion_when_there_is_one():
 numbers = st.one_of(st.none(), st.floats(-1, 1, allow_nan=False))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(1, 9), st.lists(numbers, min_size=2, max_size=2), max_size=6))
 def test_choice_is_a_lexicographic_maximum_when_orders_are_compared(orders):
     best = choose(orders)
@@ -137,6 +138,7 @@ def test_quorum_needs_several_people_when_it_says_so():
     )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["model", "data", "policy", "evidence", "environment"]))
 def test_approval_lapses_when_any_digest_changes(part):
     import msgspec
@@ -146,6 +148,7 @@ def test_approval_lapses_when_any_digest_changes(part):
     assert state.state == "waiting" and state.votes[0].why_not.startswith(f"lapsed: {part} changed")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from govern_cases import POLICY
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stile.govern.expression.bindings import FUNCTIONS
@@ -117,6 +117,7 @@ def test_text_is_refused_when_aliases_blow_it_up_or_it_is_too_large():
         load_yaml("# " + "x" * 300_000)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_text_is_read_or_refused_when_it_is_anything(text):
     with suppress(Invalid, TooLarge):
