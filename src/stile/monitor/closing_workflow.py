@@ -60,6 +60,7 @@ def _measure(db: Database, steps: Steps, id: str, suffix: str) -> dict[str, Any]
                 id=id,
                 evidence=measured["evidence"],
                 outcomes=measured["outcomes"],
+                seen=measured["seen"],
                 results=results,
                 policy=judged["policy"],
             )
@@ -88,9 +89,9 @@ def _evidence(db: Database, id: str) -> dict[str, Any]:
     from stile.monitor.measuring import measure_window  # noqa: PLC0415  numpy: only where windows are measured
 
     window = db.read(lambda tx: windows.get(tx, id))
-    evidence, outcomes = measure_window(db, window)
+    evidence, outcomes, seen = measure_window(db, window)
     digest = db.write(lambda tx: evidence_records.save(tx, evidence))
-    return {"evidence": digest, "outcomes": outcomes}
+    return {"evidence": digest, "outcomes": outcomes, "seen": seen}
 
 
 def _judge(db: Database, id: str, evidence: str) -> dict[str, Any]:

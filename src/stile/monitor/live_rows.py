@@ -45,6 +45,7 @@ class WindowRows(msgspec.Struct, frozen=True, kw_only=True):
         scores: the number behind each answer; None where the model gives none.
         predicted: the answers as text.
         outcomes: what turned out true, as text; None where it is not known.
+        outcomes_seen: place of the newest of them.
         slices: further columns to give metrics by.
         broken: contract checks each row breaks.
     """
@@ -54,6 +55,7 @@ class WindowRows(msgspec.Struct, frozen=True, kw_only=True):
     scores: list[float | None]
     predicted: list[str | None]
     outcomes: list[str | None]
+    outcomes_seen: int
     slices: dict[str, list[str | None]]
     latency_us: list[int]
     broken: list[list[str]]
@@ -111,16 +113,21 @@ def first_rows(tx: Tx, run: Run, limit: int) -> Run:
     return msgspec.structs.replace(run, rows=limit, last_position=last, first_at=first_at, last_at=last_at)
 
 
-def outcomes_known(tx: Tx, window: Window) -> int:
-    """How many predictions of a window have an accepted outcome by now."""
+def newest_outcome(tx: Tx, window: Window) -> int:
+    """Place of the newest accepted outcome about a prediction of the window; 0 for none."""
     return int(
         tx.scalar(
-            "SELECT COUNT(*) FROM predictions p JOIN accepted_outcomes o ON o.use_case = p.use_case "
-            "AND o.prediction = p.id WHERE p.use_case = ? AND p.role = 'champion' AND p.digest = ? "
+            "SELECT COALESCE(MAX(o.position), 0) FROM predictions p "
+            "JOIN accepted_outcomes o ON o.use_case = p.use_case AND o.prediction = p.id WHERE p.use_case = ? AND p.role = 'champion' AND p.digest = ? "
             "AND p.position BETWEEN ? AND ?",
             (window.use_case, window.digest, window.first_position, window.last_position),
         )
     )
+
+
+def outcomes_told(tx: Tx) -> int:
+    """Place of the newest outcome told at all; 0 for none."""
+    return int(tx.scalar("SELECT COALESCE(MAX(position), 0) FROM outcomes"))
 
 
 def rows_of(tx: Tx, window: Window, *, segment: str) -> WindowRows:
@@ -147,6 +154,7 @@ def rows_of(tx: Tx, window: Window, *, segment: str) -> WindowRows:
         scores=[one.score for one in answers],
         predicted=[None if one.output is None else text_of(one.output) for one in answers],
         outcomes=[one.outcome for one in answers],
+        outcomes_seen=newest_outcome(tx, window),
         slices=slices,
         latency_us=[one.latency_us for one in answers],
         broken=[one.broken for one in answers],

@@ -39,8 +39,8 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True):
     now: int
 
 
-def measure_window(db: Database, window: Window) -> tuple[Evidence, int]:
-    """Evidence of a window as far as is known now, and how many of its predictions have an outcome."""
+def measure_window(db: Database, window: Window) -> tuple[Evidence, int, int]:
+    """Evidence of a window as known now, how many of its predictions have an outcome, and the newest one's place."""
 
     def gather(tx: Tx) -> tuple[Basis, WindowRows]:
         basis = Basis(
@@ -52,7 +52,8 @@ def measure_window(db: Database, window: Window) -> tuple[Evidence, int]:
         return basis, live_rows.rows_of(tx, window, segment=basis.use_case.segment)
 
     basis, rows = db.read(gather)
-    return measure(window, rows, basis), sum(outcome is not None for outcome in rows.outcomes)
+    known = sum(outcome is not None for outcome in rows.outcomes)
+    return measure(window, rows, basis), known, rows.outcomes_seen
 
 
 def measure(window: Window, rows: WindowRows, basis: Basis) -> Evidence:

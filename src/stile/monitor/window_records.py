@@ -24,6 +24,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
         rows: how many.
         evidence_first, outcomes_first: evidence and known outcomes when it was closed.
         evidence, outcomes: the same as restated by later outcomes.
+        outcomes_seen: place of the newest outcome it takes into account.
         verdicts: what the live rules said, on ``evidence``.
         problem: why it failed, in words.
     """
@@ -47,6 +48,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     evidence: str = ""
     outcomes_first: int = 0
     outcomes: int = 0
+    outcomes_seen: int = 0
     restated_at: int | None = None
     verdicts: list[LiveResult] = []
     problem: str = ""
@@ -146,12 +148,17 @@ def newest_closed(tx: Tx, use_case: str) -> str:
     )
 
 
-def restatable(tx: Tx) -> list[Window]:
-    """Closed windows that do not know every outcome yet, oldest first."""
-    rows = tx.all(
-        f"SELECT {_COLUMNS} FROM windows WHERE state = 'closed' AND outcomes < n_rows ORDER BY use_case, number"
-    )
-    return [_window(row) for row in rows]
+def closed(tx: Tx) -> list[Window]:
+    """Closed windows, oldest first."""
+    return [
+        _window(row)
+        for row in tx.all(f"SELECT {_COLUMNS} FROM windows WHERE state = 'closed' ORDER BY use_case, number")
+    ]
+
+
+def last_closed_at(tx: Tx) -> int:
+    """When a window was last closed or restated, ms since 1970 UTC; 0 for never."""
+    return int(tx.scalar("SELECT MAX(COALESCE(restated_at, closed_at)) FROM windows") or 0)
 
 
 def unfinished(tx: Tx) -> list[Window]:

@@ -81,7 +81,9 @@ def cut_now(tx: Tx, *, use_case: str, by: str, until: int | None = None) -> Wind
     return _cut(tx, run, "asked", by)
 
 
-def close(tx: Tx, *, id: str, evidence: str, outcomes: int, results: list[LiveResult], policy: str) -> Window:
+def close(
+    tx: Tx, *, id: str, evidence: str, outcomes: int, seen: int, results: list[LiveResult], policy: str
+) -> Window:
     """Give a window its evidence and verdicts, and raise what they ask for; safe to repeat.
 
     Args:
@@ -89,12 +91,18 @@ def close(tx: Tx, *, id: str, evidence: str, outcomes: int, results: list[LiveRe
         id: the window.
         evidence: digest of what was measured.
         outcomes: how many of its predictions had an outcome then.
+        seen: place of the newest of these outcomes.
         results: what the live rules say.
         policy: digest of the policy they belong to; empty for none.
     """
     window = get(tx, id)
+    if window.state == "closed" and seen < window.outcomes_seen:
+        return window  # overtaken by a measurement that knew more
     if window.state == "closed" and window.evidence == evidence:
-        return window
+        same = msgspec.structs.replace(window, outcomes=outcomes, outcomes_seen=seen)
+        if same != window:
+            window_records.update(tx, same)
+        return same
     now, restated = tx.now_ms(), window.state == "closed"
     changed = msgspec.structs.replace(
         window,
@@ -103,6 +111,7 @@ def close(tx: Tx, *, id: str, evidence: str, outcomes: int, results: list[LiveRe
         evidence=evidence,
         evidence_first=window.evidence_first or evidence,
         outcomes=outcomes,
+        outcomes_seen=seen,
         outcomes_first=window.outcomes_first if restated else outcomes,
         restated_at=now if restated else None,
         verdicts=results,
@@ -134,17 +143,22 @@ def verdict_history(tx: Tx, window: Window, limit: int = 100) -> list[dict[str, 
 
 
 def to_restate(tx: Tx) -> dict[str, list[tuple[str, int]]]:
-    """Windows that know fewer outcomes than there are now: by use case, (window id, outcomes known now), in order."""
+    """Windows with outcomes they do not know: by use case, (window id, place of the newest outcome), in order."""
     found: dict[str, list[tuple[str, int]]] = {}
     horizons: dict[str, float] = {}
-    for window in window_records.restatable(tx):
+    for window in window_records.closed(tx):
         days = horizons.setdefault(window.use_case, settings_of(tx, window.use_case).restate_days)
         if tx.now_ms() - (window.closed_at or 0) > days * 86_400_000:
             continue
-        known = live_rows.outcomes_known(tx, window)
-        if known > window.outcomes:
-            found.setdefault(window.use_case, []).append((window.id, known))
+        newest = live_rows.newest_outcome(tx, window)
+        if newest > window.outcomes_seen:
+            found.setdefault(window.use_case, []).append((window.id, newest))
     return found
+
+
+def restate_marker(tx: Tx) -> tuple[int, int]:
+    """What ``to_restate`` depends on: while it stays the same, there is nothing new to restate."""
+    return live_rows.outcomes_told(tx), window_records.last_closed_at(tx)
 
 
 def _due(tx: Tx, use_case: str) -> tuple[live_rows.Run, str] | None:

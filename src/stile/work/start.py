@@ -11,10 +11,8 @@ from stile.deploy import deployments
 from stile.deploy.events import PredictionsStored
 from stile.govern.events import DecisionTaken, PromotionProposed
 from stile.govern.registry_events import AliasMoved, VersionRegistered
-from stile.kernel.canonical import digest_of
 from stile.kernel.events import Event
-from stile.monitor import alerts, live_rows, windows
-from stile.monitor.closing_workflow import close_workflow, restate_workflow
+from stile.monitor import alerts
 from stile.monitor.events import AlertRaised, AlertResolved, WindowClosed, WindowCut
 from stile.people import use_cases
 from stile.people.events import UseCaseCreated
@@ -26,6 +24,7 @@ from stile.train.evaluation_workflow import evaluation_workflow
 from stile.work.background import Background
 from stile.work.subscriptions import Subscriptions
 from stile.work.topics import topics_of
+from stile.work.watching import Watch
 
 LOOK_ROUND = "look-round"
 """Periodic work: cut windows that are due by time, restate those that late outcomes changed."""
@@ -77,29 +76,12 @@ def _deploy(subscriptions: Subscriptions) -> None:
 
 
 def _monitor(subscriptions: Subscriptions, background: Background, db: Database) -> None:
-    background.register(windows.CLOSE_WORKFLOW, close_workflow(db))
-    background.register(windows.RESTATE_WORKFLOW, restate_workflow(db))
-
-    def measure(event: WindowCut, _: int) -> None:
-        background.start(windows.CLOSE_WORKFLOW, {"window": event.window}, key=event.window)
-
-    def cut(use_case: str) -> None:
-        if db.read(lambda tx: windows.is_due(tx, use_case)):
-            db.write(lambda tx: windows.cut_due(tx, use_case))
-
-    def look_round() -> None:
-        for use_case in db.read(live_rows.with_traffic):
-            cut(use_case)
-        for use_case, known in db.read(windows.to_restate).items():
-            # The key names what is known now: asked for twice, it is done once; with more outcomes, again.
-            key = f"restate:{use_case}:" + digest_of(known).removeprefix("sha256:")[:32]
-            background.start(windows.RESTATE_WORKFLOW, {"windows": [id for id, _ in known]}, key=key)
-
-    subscriptions.after_commit("measure-window", WindowCut, measure)
-    subscriptions.after_commit("cut-windows", PredictionsStored, lambda event, _: cut(event.use_case))
-    subscriptions.after_commit("cut-windows", WindowClosed, lambda event, _: cut(event.use_case))
+    watch = Watch(db, background)
+    subscriptions.after_commit("measure-window", WindowCut, lambda event, _: watch.measure(event))
+    subscriptions.after_commit("cut-windows", PredictionsStored, lambda event, _: watch.cut(event.use_case))
+    subscriptions.after_commit("cut-windows", WindowClosed, lambda event, _: watch.cut(event.use_case))
     subscriptions.on("alerts", DecisionTaken, alerts.decision_taken)
-    background.every(LOOK_ROUND, _LOOK_ROUND_S, look_round)
+    background.every(LOOK_ROUND, _LOOK_ROUND_S, watch.look_round)
 
 
 def _keep_board(subscriptions: Subscriptions) -> None:

@@ -250,6 +250,45 @@ def test_performance_is_stated_and_right_when_enough_outcomes_are_known(world):
     assert world.verdicts(1)["live-recall"] == "pass"
 
 
+def test_a_window_is_restated_when_an_outcome_is_corrected(world):
+    version = world.promote()
+    ids = world.send(100, version)
+    world.tell(ids)
+    before = world.windows()[0]
+    truth = world.truth[0]
+    order = OutcomeOrder(prediction=ids[0], outcome=1 - truth, source="expert")
+    world.db.write(lambda tx: outcomes.record(tx, use_case=CASE, orders=[order], by="eva"))
+    world.look_round()
+    after = world.windows()[0]
+    assert after.outcomes == before.outcomes == 100
+    assert after.evidence != before.evidence
+    world.look_round()
+    assert world.windows()[0] == after
+
+
+def test_an_older_measurement_never_replaces_one_that_knew_more(world):
+    version = world.promote()
+    ids = world.send(100, version)
+    world.tell(ids)
+    known = world.windows()[0]
+    late = world.db.write(
+        lambda tx: windows.close(
+            tx, id=known.id, evidence=known.evidence_first, outcomes=0, seen=0, results=[], policy=""
+        )
+    )
+    assert late == known == world.windows()[0]
+
+
+def test_a_window_left_half_closed_is_measured_when_its_workflow_was_lost(world):
+    version = world.promote()
+    world.send(7, version)
+    world.db.write(lambda tx: windows.cut_now(tx, use_case=CASE, by="mel"))
+    world.db.write(lambda tx: tx.run("DELETE FROM outbox WHERE name = 'WindowCut'"))
+    assert world.windows()[0].state == "closing"
+    world.look_round()
+    assert world.windows()[0].state == "closed"
+
+
 def test_alerts_end_when_another_version_becomes_champion(world):
     version = world.promote()
     for _ in range(2):

@@ -26,6 +26,7 @@ CREATE TABLE windows (
     evidence TEXT NOT NULL,
     outcomes_first BIGINT NOT NULL,
     outcomes BIGINT NOT NULL,
+    outcomes_seen BIGINT NOT NULL,
     restated_at BIGINT,
     verdicts TEXT NOT NULL,
     problem TEXT NOT NULL
