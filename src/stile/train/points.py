@@ -15,9 +15,10 @@ import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stile.kernel.errors import Corrupt
+from stile.train.limits import check_int64
 
 TAIL = 64
 """Points up to which the last chunk is rewritten when a point is added."""
@@ -25,7 +26,8 @@ TAIL = 64
 FULL = 4096
 """Points beyond which a chunk is not merged any further."""
 
-_VERSION = 1
+_HEAD = b"\x01"
+_NAN = math.nan
 _LARGEST = sys.float_info.max
 _SWAP = sys.byteorder == "big"
 
@@ -48,21 +50,38 @@ def clamped(value: float) -> float:
     return value
 
 
-def newness(point: Point) -> tuple[int, int, bool, float]:
-    """Sort key of "newest": greatest by (step, time, value), NaN below every number."""
-    number = not math.isnan(point.value)
-    return point.step, point.at, number, point.value if number else 0.0
+def canonical(points: Sequence[Point]) -> list[Point]:
+    """The points with infinities clamped and every NaN the same object, so that equal points are equal tuples.
+
+    Raises:
+        Invalid: a time or step does not fit 64 bits.
+    """
+    if not points:
+        return []
+    times, steps, values = zip(*points, strict=True)
+    for what, column in (("Metric timestamp", times), ("Metric step", steps)):
+        check_int64(what, max(column))
+        check_int64(what, min(column))
+    if any(map(math.isinf, values)):
+        values = tuple(map(clamped, values))
+    return _points(times, steps, values)
+
+
+def newest(points: Sequence[Point]) -> Point:
+    """The newest of canonical points: greatest by (step, time, value), NaN below every number."""
+    times, steps, values = zip(*points, strict=True)
+    if any(map(math.isnan, values)):
+        return max(points, key=_newness)
+    step, at, value = max(zip(steps, times, values, strict=True))
+    return Point(at, step, value)
 
 
 def pack(points: Sequence[Point]) -> bytes:
     """The body of a chunk."""
-    steps = array("q", [p.step for p in points])
-    times = array("q", [p.at for p in points])
-    values = array("d", [p.value for p in points])
-    if _SWAP:
-        for column in (steps, times, values):
-            column.byteswap()
-    return bytes([_VERSION]) + steps.tobytes() + times.tobytes() + values.tobytes()
+    if not points:
+        return _HEAD
+    times, steps, values = zip(*points, strict=True)
+    return b"".join((_HEAD, _bytes(array("q", steps)), _bytes(array("q", times)), _bytes(array("d", values))))
 
 
 def unpack(body: bytes) -> list[Point]:
@@ -71,31 +90,36 @@ def unpack(body: bytes) -> list[Point]:
     Raises:
         Corrupt: these bytes are not a chunk.
     """
-    count, rest = divmod(len(body) - 1, 24)
-    if rest or not body or body[0] != _VERSION:
-        raise Corrupt("A stored piece of a metric's history cannot be read. Restore the last backup.")
-    steps, times, values = array("q"), array("q"), array("d")
-    view = memoryview(body)
-    steps.frombytes(view[1 : 1 + 8 * count])
-    times.frombytes(view[1 + 8 * count : 1 + 16 * count])
-    values.frombytes(view[1 + 16 * count :])
-    if _SWAP:
-        for column in (steps, times, values):
-            column.byteswap()
-    return list(map(Point, times, steps, values))
+    steps, times, values = _columns(body)
+    return _points(_array("q", times), _array("q", steps), _array("d", values))
+
+
+def extended(body: bytes, point: Point) -> bytes | None:
+    """The body with one more canonical point; None when it is already in there."""
+    steps, times, values = _columns(body)
+    if point.step in _array("q", steps) and point.at in _array("q", times) and point in unpack(body):
+        return None
+    more = (_bytes(array("q", (point.step,))), _bytes(array("q", (point.at,))), _bytes(array("d", (point.value,))))
+    return b"".join((_HEAD, steps, more[0], times, more[1], values, more[2]))
+
+
+def joined(bodies: Iterable[bytes]) -> bytes:
+    """One body with the points of several, in their order. Points that are in two of them stay twice."""
+    steps, times, values = zip(*map(_columns, bodies), strict=True)
+    return b"".join((_HEAD, *steps, *times, *values))
+
+
+def count(body: bytes) -> int:
+    """How many points a body has."""
+    return (len(body) - 1) // 24
 
 
 def ordered(points: Iterable[Point]) -> list[Point]:
-    """Points by (time, step, value), identical ones once; NaN counts as identical to NaN and comes last."""
-    by_order = sorted(points, key=_order)
-    kept: list[Point] = []
-    last: tuple[int, int, bool, float] | None = None
-    for point in by_order:
-        key = _order(point)
-        if key != last:
-            kept.append(point)
-            last = key
-    return kept
+    """Canonical points by (time, step, value), identical ones once; NaN comes last."""
+    distinct = set(points)
+    if any(math.isnan(point.value) for point in distinct):
+        return sorted(distinct, key=_order)
+    return sorted(distinct)
 
 
 def after(points: Sequence[Point], mark: Point) -> int:
@@ -104,15 +128,9 @@ def after(points: Sequence[Point], mark: Point) -> int:
 
 
 def without_known(fresh: Iterable[Point], known: Iterable[Point]) -> list[Point]:
-    """The points of ``fresh`` that are neither in ``known`` nor earlier in ``fresh``, in their order."""
-    seen = {_order(point) for point in known}
-    kept = []
-    for point in fresh:
-        key = _order(point)
-        if key not in seen:
-            seen.add(key)
-            kept.append(point)
-    return kept
+    """The canonical points of ``fresh`` that are neither in ``known`` nor earlier in ``fresh``, in their order."""
+    seen = set(known)
+    return [point for point in dict.fromkeys(fresh) if point not in seen]
 
 
 def merges(earlier_counts: Sequence[int], count: int) -> int:
@@ -154,3 +172,36 @@ def sampled(points: Sequence[Point], most: int) -> list[Point]:
 def _order(point: Point) -> tuple[int, int, bool, float]:
     missing = math.isnan(point.value)
     return point.at, point.step, missing, 0.0 if missing else point.value
+
+
+def _newness(point: Point) -> tuple[int, int, bool, float]:
+    number = not math.isnan(point.value)
+    return point.step, point.at, number, point.value if number else 0.0
+
+
+def _points(times: Iterable[int], steps: Iterable[int], values: Iterable[float]) -> list[Point]:
+    listed = list(values)
+    if any(map(math.isnan, listed)):
+        listed = [_NAN if math.isnan(value) else value for value in listed]
+    return list(map(Point, times, steps, listed))
+
+
+def _columns(body: bytes) -> tuple[bytes, bytes, bytes]:
+    """Steps, times and values of a body, still packed."""
+    size, rest = divmod(len(body) - 1, 3)
+    if rest or size % 8 or size < 0 or body[:1] != _HEAD:
+        raise Corrupt("A stored piece of a metric's history cannot be read. Restore the last backup.")
+    return body[1 : 1 + size], body[1 + size : 1 + 2 * size], body[1 + 2 * size :]
+
+
+def _array(kind: str, column: bytes) -> array[Any]:
+    numbers: array[Any] = array(kind, column)
+    if _SWAP:
+        numbers.byteswap()
+    return numbers
+
+
+def _bytes(numbers: array[Any]) -> bytes:
+    if _SWAP:
+        numbers.byteswap()
+    return numbers.tobytes()

@@ -274,13 +274,10 @@ def _head(tx: Tx, run_id: str) -> tuple[int, int, str]:
 
 
 def _append(tx: Tx, row: int, experiment: int, key: str, points: Sequence[Point]) -> None:
-    for point in points:
-        limits.check_int64("Metric step", point.step)
-        limits.check_int64("Metric timestamp", point.at)
-    clean = [Point(p.at, p.step, packed.clamped(p.value)) for p in points]
+    clean = packed.canonical(points)
     number = run_keys.intern(tx, key)
     series_records.append(tx, row, number, clean)
-    series_records.raise_latest(tx, row, experiment, number, max(clean, key=packed.newness))
+    series_records.raise_latest(tx, row, experiment, number, packed.newest(clean))
 
 
 def _put_param(tx: Tx, row: int, experiment: int, key: str, value: str) -> None:

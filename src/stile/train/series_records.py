@@ -18,37 +18,25 @@ WHERE excluded.step > latest.step OR (excluded.step = latest.step AND (excluded.
 
 
 def append(tx: Tx, run: int, key: int, fresh: Sequence[Point]) -> None:
-    """Add points to a series; those already in its open tail are not stored again."""
+    """Add canonical points to a series; those already in its open tail are not stored again."""
     tail = tx.one(
         "SELECT chunk, count, body FROM points WHERE run = ? AND key = ? ORDER BY chunk DESC LIMIT 1", (run, key)
     )
-    if tail is None:
-        fresh = packed.without_known(fresh, ())
-        tx.run(
-            "INSERT INTO points (run, key, chunk, count, body) VALUES (?, ?, 1, ?, ?)",
-            (run, key, len(fresh), packed.pack(fresh)),
-        )
-        return
-    chunk, count, body = tail
-    if count >= packed.TAIL:
-        fresh = packed.without_known(fresh, ())
+    if tail is None or tail[1] >= packed.TAIL:
+        chunk = 1 if tail is None else tail[0] + 1
+        body = packed.pack(packed.without_known(fresh, ()))
         tx.run(
             "INSERT INTO points (run, key, chunk, count, body) VALUES (?, ?, ?, ?, ?)",
-            (run, key, chunk + 1, len(fresh), packed.pack(fresh)),
+            (run, key, chunk, packed.count(body), body),
         )
-        if len(fresh) >= packed.TAIL:
-            _merge(tx, run, key)
-        return
-    known = packed.unpack(body)
-    added = packed.without_known(fresh, known)
-    if not added:
-        return
-    known.extend(added)
-    tx.run(
-        "UPDATE points SET count = ?, body = ? WHERE run = ? AND key = ? AND chunk = ?",
-        (len(known), packed.pack(known), run, key, chunk),
-    )
-    if len(known) >= packed.TAIL:
+    else:
+        chunk = tail[0]
+        longer = _lengthened(tail[2], fresh)
+        if longer is None:
+            return
+        body = longer
+        _replace(tx, run, key, chunk, body)
+    if chunk > 1 and packed.count(body) >= packed.TAIL:
         _merge(tx, run, key)
 
 
@@ -71,7 +59,16 @@ def keys_of(tx: Tx, run: int) -> list[int]:
     return [row[0] for row in tx.all("SELECT key FROM latest WHERE run = ?", (run,))]
 
 
+def _lengthened(body: bytes, fresh: Sequence[Point]) -> bytes | None:
+    if len(fresh) == 1:
+        return packed.extended(body, fresh[0])
+    known = packed.unpack(body)
+    added = packed.without_known(fresh, known)
+    return packed.pack([*known, *added]) if added else None
+
+
 def _merge(tx: Tx, run: int, key: int) -> None:
+    """Let the last chunk take in those before it that are not larger."""
     rows = tx.all("SELECT chunk, count FROM points WHERE run = ? AND key = ? ORDER BY chunk", (run, key))
     counts = [count for _, count in rows]
     taken = packed.merges(counts[:-1], counts[-1])
@@ -81,9 +78,12 @@ def _merge(tx: Tx, run: int, key: int) -> None:
     bodies = tx.all(
         "SELECT body FROM points WHERE run = ? AND key = ? AND chunk >= ? ORDER BY chunk", (run, key, first)
     )
-    merged = packed.without_known((p for (body,) in bodies for p in packed.unpack(body)), ())
     tx.run("DELETE FROM points WHERE run = ? AND key = ? AND chunk > ?", (run, key, first))
+    _replace(tx, run, key, first, packed.joined(body for (body,) in bodies))
+
+
+def _replace(tx: Tx, run: int, key: int, chunk: int, body: bytes) -> None:
     tx.run(
         "UPDATE points SET count = ?, body = ? WHERE run = ? AND key = ? AND chunk = ?",
-        (len(merged), packed.pack(merged), run, key, first),
+        (packed.count(body), body, run, key, chunk),
     )

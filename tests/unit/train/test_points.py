@@ -15,6 +15,7 @@ from stile.train.points import FULL, Point
 _INT = st.integers(-(2**63), 2**63 - 1)
 _POINT = st.builds(Point, _INT, _INT, st.floats(allow_infinity=False))
 _SMALL = st.builds(Point, st.integers(0, 3), st.integers(0, 3), st.sampled_from([0.0, 1.0, math.nan]))
+_OTHER_NAN = -math.nan
 
 
 def _same(left: list[Point], right: list[Point]) -> bool:
@@ -55,7 +56,31 @@ def test_without_known_plus_known_is_the_union(fresh: list[Point], known: list[P
 
 def test_newest_is_by_step_then_time_then_value() -> None:
     points = [Point(9, 1, 5.0), Point(1, 2, 1.0), Point(1, 2, 3.0), Point(1, 2, math.nan)]
-    assert max(points, key=packed.newness) == Point(1, 2, 3.0)
+    assert packed.newest(points) == Point(1, 2, 3.0)
+    assert packed.newest(points[:3]) == Point(1, 2, 3.0)
+
+
+@given(st.lists(_SMALL, max_size=30), _SMALL)
+def test_extended_adds_a_point_once(points: list[Point], one: Point) -> None:
+    body = packed.pack(points)
+    longer = packed.extended(body, one)
+    known = repr(one) in {repr(p) for p in points}
+    assert (longer is None) == known
+    if longer is not None:
+        assert _same(packed.unpack(longer), [*points, one])
+
+
+@given(st.lists(st.lists(_POINT, max_size=9), min_size=1, max_size=5))
+def test_joined_holds_the_points_of_all(parts: list[list[Point]]) -> None:
+    body = packed.joined(map(packed.pack, parts))
+    assert _same(packed.unpack(body), [p for part in parts for p in part])
+    assert packed.count(body) == sum(map(len, parts))
+
+
+def test_every_nan_is_the_same_point_after_canonical_and_unpack() -> None:
+    found = packed.canonical([Point(1, 1, _OTHER_NAN), Point(1, 1, float("nan"))])
+    assert len(set(found)) == 1
+    assert len({*packed.unpack(packed.pack(found)), *found}) == 1
 
 
 def test_infinities_become_the_largest_numbers() -> None:

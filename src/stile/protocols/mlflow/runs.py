@@ -197,7 +197,11 @@ async def _log_batch(call: Call) -> Response:
     body = decode(await call.body(), _Batch)
     run_id = body.id()
     limits.check_batch(body.metrics, body.params, body.tags)
-    metrics = [(metric.key, metric.point()) for metric in body.metrics if not metric.model_id]
+    metrics = [
+        (m.key, Point(m.timestamp, m.step, m.value if type(m.value) is float else wire.number(m.value)))
+        for m in body.metrics
+        if not m.model_id
+    ]
     of_models = [(metric, (metric.key, metric.point())) for metric in body.metrics if metric.model_id]
     params = [(param.key, param.value) for param in body.params]
     tags = [(tag.key, tag.value) for tag in body.tags]

@@ -74,12 +74,19 @@ def number(value: float | str) -> float:
     Raises:
         Invalid: it is not a number.
     """
-    if isinstance(value, float | int):
-        return float(value)
+    if not isinstance(value, str):
+        return value if type(value) is float else _of_int(value)
     try:
         return float(value)
     except ValueError:
         raise Invalid(f"Invalid value {value[:80]!r} for parameter 'value' supplied: it must be a number.") from None
+
+
+def _of_int(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise Invalid("Invalid value for parameter 'value' supplied: it is too large for a number.") from None
 
 
 def need(value: str, name: str) -> str:
