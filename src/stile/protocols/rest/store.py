@@ -9,6 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from stile.edge.call import Call, json_response
 from stile.edge.route import Route
+from stile.govern import consistency
 from stile.kernel.permission import Permission
 from stile.store import checkpoints, ledger
 from stile.store.database import Tx
@@ -52,7 +53,7 @@ async def _ledger(call: Call) -> Response:
 async def _verify(call: Call) -> Response:
     def look(tx: Tx) -> dict[str, object]:
         size, root = ledger.root(tx)
-        return {"size": size, "root": root, "findings": ledger.verify(tx)}
+        return {"size": size, "root": root, "findings": [*ledger.verify(tx), *consistency.check(tx)]}
 
     report = await call.read(look)
     return json_response(report | {"ok": not report["findings"]})
