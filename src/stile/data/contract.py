@@ -7,13 +7,13 @@ A contract is one table's promise. Its file form is the Open Data Contract Stand
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
 
+from stile.data import patterns
 from stile.kernel.canonical import digest_of
 
 Kind = Literal["number", "integer", "string", "boolean", "date", "timestamp"]
@@ -192,7 +192,7 @@ def check_row(contract: Contract, row: Mapping[str, Any]) -> list[Violation]:
 
 def _cell_check(column: ContractColumn) -> Callable[[Any], Violation | None]:
     allowed = frozenset(column.allowed)
-    pattern = re.compile(column.pattern) if column.pattern else None
+    pattern = patterns.compiled(column.pattern) if column.pattern else None
     numeric = column.kind in ("number", "integer")
 
     def says(rule: Rule, value: Any, promise: str) -> Violation:
@@ -215,7 +215,7 @@ def _cell_check(column: ContractColumn) -> Callable[[Any], Violation | None]:
         text = shown_value(value)
         if allowed and text not in allowed:
             return says("unknown_category", value, f"must be one of: {', '.join(column.allowed[:20])}")
-        if pattern is not None and not pattern.fullmatch(text):
+        if pattern is not None and not patterns.matches(pattern, text):
             return says("pattern", value, f"must match {column.pattern}")
         if not numeric and not length_fits(column, text):
             return says("length", value, length_text(column))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from stile.data import patterns
 from stile.data.contract import (
     EXAMPLES,
     Contract,
@@ -91,8 +91,8 @@ def _check_texts(column: ContractColumn, table: Table, good: Flags) -> list[Viol
         promise = f"must be one of: {', '.join(column.allowed[:20])}"
         check("unknown_category", (text not in allowed for text in texts), promise)
     if column.pattern:
-        pattern = re.compile(column.pattern)
-        check("pattern", (not pattern.fullmatch(text or "") for text in texts), f"must match {column.pattern}")
+        pattern = patterns.compiled(column.pattern)
+        check("pattern", (not patterns.matches(pattern, text or "") for text in texts), f"must match {column.pattern}")
     if by_length:
         check("length", (not length_fits(column, text or "") for text in texts), length_text(column))
     if column.unique:

@@ -11,13 +11,20 @@ from stile.kernel.errors import Corrupt, Invalid, Missing
 from stile.store.database import Tx
 
 
-def publish(tx: Tx, *, use_case: str, yaml: str, by: str) -> ContractVersion:
+def publish(tx: Tx, *, use_case: str, yaml: str, by: str, contract: Contract | None = None) -> ContractVersion:
     """Make a contract the one that new data must keep. The same promises again change nothing.
+
+    Args:
+        tx: the transaction.
+        use_case: whose data it is about.
+        yaml: the ODCS file.
+        by: who publishes it.
+        contract: ``yaml`` as read before the transaction, which reading a long file would hold up.
 
     Raises:
         Invalid: it is not an ODCS contract that can be checked.
     """
-    contract = read_contract(yaml)
+    contract = contract or read_contract(yaml)
     before = contract_records.latest(tx, use_case)
     if before is not None and before.digest == contract.digest:
         return before

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from stile.data import contracts, datasets
 from stile.data.contract_records import ContractVersion
 from stile.data.dataset_records import DatasetRole
+from stile.data.odcs import read_contract
 from stile.edge.call import Call, json_response
 from stile.edge.route import Route
 from stile.kernel.errors import Missing, TooLarge
@@ -34,10 +35,11 @@ class _NewDataset(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def _publish_contract(call: Call) -> Response:
     use_case = call.path("use_case")
     wanted = await call.json(_NewContract)
+    await call.read(lambda tx: use_cases.get(tx, use_case))
+    contract = await asyncio.to_thread(read_contract, wanted.yaml)
 
     def publish(tx: Tx) -> ContractVersion:
-        use_cases.get(tx, use_case)
-        return contracts.publish(tx, use_case=use_case, yaml=wanted.yaml, by=call.principal.name)
+        return contracts.publish(tx, use_case=use_case, yaml=wanted.yaml, contract=contract, by=call.principal.name)
 
     return json_response(await call.write(publish), 201)
 
