@@ -118,7 +118,8 @@ def newest_outcome(tx: Tx, window: Window) -> int:
     return int(
         tx.scalar(
             "SELECT COALESCE(MAX(o.position), 0) FROM predictions p "
-            "JOIN accepted_outcomes o ON o.use_case = p.use_case AND o.prediction = p.id WHERE p.use_case = ? AND p.role = 'champion' AND p.digest = ? "
+            "JOIN accepted_outcomes o ON o.use_case = p.use_case AND o.prediction = p.id "
+            "WHERE p.use_case = ? AND p.role = 'champion' AND p.digest = ? "
             "AND p.position BETWEEN ? AND ?",
             (window.use_case, window.digest, window.first_position, window.last_position),
         )

@@ -56,5 +56,7 @@ class Watch:
             if status.state == "unknown":
                 self._begin(window.id)
             elif status.state == "failed":
-                problem = f"It could not be measured ({status.error})."
-                self._db.write(lambda tx, id=window.id, problem=problem: windows.fail(tx, id=id, problem=problem))  # type: ignore[misc]
+                self._give_up(window.id, f"It could not be measured ({status.error}).")
+
+    def _give_up(self, window: str, problem: str) -> None:
+        self._db.write(lambda tx: windows.fail(tx, id=window, problem=problem))
