@@ -95,7 +95,7 @@ def serve(
         if shipper is not None:
             found |= {
                 "stile_shipped_predictions": float(shipper.shipped), "stile_log_broken_lines": float(shipper.broken),
-                "stile_server_reachable": float(not shipper.problem),
+                "stile_server_reachable": float(not (shipper.problem or follower.source_problem)),
             }  # fmt: skip
         return found
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from contextlib import aclosing
 
 from starlette.responses import Response
 
@@ -18,7 +18,7 @@ from stile.store import outbox
 from stile.store.database import Tx
 
 _MAX_WAIT_S = 25
-_LOOK_EVERY_S = 0.2
+_LOOK_EVERY_S = 0.5
 
 
 async def _deployment(call: Call) -> Response:
@@ -27,11 +27,15 @@ async def _deployment(call: Call) -> Response:
     after = call.query_int("after", -1, low=-1)
     ends = time.monotonic() + call.query_int("wait", 0, high=_MAX_WAIT_S)
     found, seen = await _now(call, use_case)
-    while found.revision == after and time.monotonic() < ends:
-        await asyncio.sleep(_LOOK_EVERY_S)
-        # a change of what is deployed always comes with an event
-        if await call.read(outbox.last_position) != seen:
-            found, seen = await _now(call, use_case)
+    if found.revision == after and time.monotonic() < ends:
+        # the stream ends when the server stops, so that no gateway holds it up
+        async with aclosing(call.services.live.topics(heartbeat_s=_LOOK_EVERY_S)) as changes:
+            async for _ in changes:
+                # a change of what is deployed always comes with an event
+                if await call.read(outbox.last_position) != seen:
+                    found, seen = await _now(call, use_case)
+                if found.revision != after or time.monotonic() >= ends:
+                    break
     etag = f'"{use_case}-{found.revision}"'
     if call.request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers={"ETag": etag})
