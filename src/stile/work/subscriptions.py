@@ -39,6 +39,7 @@ class _Subscriber:
     in_transaction: bool
     handlers: dict[str, Callable[..., None]] = field(default_factory=dict)
     position: int = -1  # not read from the store yet
+    stored: int = -1  # what the store knows of it; passed-over events are stored together
     failed_at: int = 0  # outbox position of the event being retried
     tries: int = 0
     not_before: float = 0.0
@@ -146,11 +147,14 @@ class Subscriptions:
     def _deliver(self) -> float:
         """Hand out what there is; returns how many seconds to wait before looking again."""
         self._load_positions()
+        last = self._db.read(outbox.last_position)
         more = True
         while more and not self._stopping.is_set():
             more = False
             for subscriber in self._subscribers.values():
-                more = self._advance(subscriber) or more
+                if subscriber.position < last:
+                    more = self._advance(subscriber) or more
+        self._store_positions()
         now = time.monotonic()
         waits = [s.not_before - now for s in self._subscribers.values() if s.tries]
         return max(0.01, min([self._idle_s, *waits]))
@@ -160,7 +164,22 @@ class Subscriptions:
         if new:
             found = self._db.read(lambda tx: [outbox.position_of(tx, s.name) for s in new])
             for subscriber, position in zip(new, found, strict=True):
-                subscriber.position = position
+                subscriber.position = subscriber.stored = position
+
+    def _store_positions(self) -> None:
+        """Write down, in one transaction, how far subscribers came over events that do not concern them."""
+        ahead = [(s, s.position) for s in self._subscribers.values() if s.position > s.stored]
+        if not ahead:
+            return
+
+        def store(tx: Tx) -> None:
+            for subscriber, position in ahead:
+                if outbox.position_of(tx, subscriber.name) < position:
+                    outbox.move(tx, subscriber.name, position)
+
+        self._db.write(store)
+        for subscriber, position in ahead:
+            subscriber.stored = position
 
     def _advance(self, subscriber: _Subscriber) -> bool:
         """Deal with one batch for one subscriber; True when there may be more at once."""
@@ -175,10 +194,8 @@ class Subscriptions:
                 continue
             if not self._hand_over(subscriber, posted, handler):
                 return False
-        if batch and subscriber.position < batch[-1].position:
-            last = batch[-1].position
-            self._db.write(lambda tx: outbox.move(tx, subscriber.name, last))
-            subscriber.position = last
+        if batch:
+            subscriber.position = max(subscriber.position, batch[-1].position)
         return len(batch) == _BATCH
 
     def _hand_over(self, subscriber: _Subscriber, posted: Posted, handler: Callable[..., None]) -> bool:
@@ -194,7 +211,7 @@ class Subscriptions:
         except Exception as error:  # whatever a handler raises must not stop the others
             if not self._give_up(subscriber, posted, error):
                 return False
-        subscriber.position = posted.position
+        subscriber.position = subscriber.stored = posted.position
         subscriber.tries = 0
         return True
 

@@ -127,3 +127,17 @@ def test_a_second_handler_for_the_same_event_is_refused_when_the_subscriber_has_
         subscriptions.on("one", WorkTestHappened, lambda tx, event, at: None)
     with pytest.raises(ValueError, match="both inside and after"):
         subscriptions.after_commit("one", WorkTestEnded, lambda event, at: None)
+
+
+def test_passed_over_events_cost_one_write_together_and_are_not_read_again(store):
+    subscriptions = Subscriptions(store)
+    for name in ("one", "two", "three"):
+        subscriptions.on(name, WorkTestEnded, lambda tx, event, at: None)
+    emit(store, *range(5))
+    writes: list[int] = []
+    write = store.write
+    store.write = lambda work, **options: writes.append(1) or write(work, **options)
+    subscriptions.drain()
+    assert len(writes) == 1
+    last = store.read(outbox.last_position)
+    assert [store.read(lambda tx, n=name: outbox.position_of(tx, n)) for name in ("one", "two", "three")] == [last] * 3
