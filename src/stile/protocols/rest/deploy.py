@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import aclosing
 
 from starlette.responses import Response
 
@@ -29,13 +28,12 @@ async def _deployment(call: Call) -> Response:
     found, seen = await _now(call, use_case)
     if found.revision == after and time.monotonic() < ends:
         # the stream ends when the server stops, so that no gateway holds it up
-        async with aclosing(call.services.live.topics(heartbeat_s=_LOOK_EVERY_S)) as changes:
-            async for _ in changes:
-                # a change of what is deployed always comes with an event
-                if await call.read(outbox.last_position) != seen:
-                    found, seen = await _now(call, use_case)
-                if found.revision != after or time.monotonic() >= ends:
-                    break
+        async for _ in call.services.live.topics(heartbeat_s=_LOOK_EVERY_S):
+            # a change of what is deployed always comes with an event
+            if await call.read(outbox.last_position) != seen:
+                found, seen = await _now(call, use_case)
+            if found.revision != after or time.monotonic() >= ends:
+                break
     etag = f'"{use_case}-{found.revision}"'
     if call.request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers={"ETag": etag})
