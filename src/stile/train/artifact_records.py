@@ -39,6 +39,30 @@ def below(tx: Tx, folder: str) -> list[Artifact]:
     return [Artifact(path=p, digest=d, size=s, at=a, by=b) for p, d, s, a, b in rows]
 
 
+def has_below(tx: Tx, folder: str) -> bool:
+    """Whether anything lies below a folder."""
+    sql = "SELECT 1 FROM artifacts WHERE path > ? AND path < ? LIMIT 1"
+    return tx.one(sql, (folder + "/", folder + "0")) is not None
+
+
+def children(tx: Tx, folder: str) -> list[tuple[str, int | None]]:
+    """(name, size) of what lies directly in a folder; size None for folders. What lies deeper costs nothing."""
+    start = folder + "/" if folder else ""
+    end = folder + "0" if folder else "\U0010ffff"
+    found: list[tuple[str, int | None]] = []
+    cursor = start
+    while True:
+        row = tx.one(
+            "SELECT path, size FROM artifacts WHERE path >= ? AND path < ? ORDER BY path LIMIT 1", (cursor, end)
+        )
+        if row is None:
+            return sorted(found, key=lambda entry: entry[0])
+        name, slash, _ = row[0][len(start) :].partition("/")
+        found.append((name, None if slash else row[1]))
+        # "0" is the character after "/": the next thing beside this folder. Paths hold no control characters.
+        cursor = start + name + ("0" if slash else "\x01")
+
+
 def drop(tx: Tx, path: str) -> int:
     """Take a file, or a folder with all below it, out of the table; how many files that were."""
     return tx.run("DELETE FROM artifacts WHERE path = ? OR (path > ? AND path < ?)", (path, path + "/", path + "0"))

@@ -23,6 +23,8 @@ __all__ = [
     "view",
 ]
 
+_MOST_FILES = 10_000
+
 
 class ListedEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a folder: a file with its size in bytes, or a folder."""
@@ -44,6 +46,8 @@ def bind(tx: Tx, *, path: str, digest: str, size: int, by: str) -> None:
     for end in range(1, len(parts)):
         if records.find(tx, "/".join(parts[:end])) is not None:
             raise Invalid(f"Invalid path: {'/'.join(parts[:end])!r} is a file, so nothing can lie below it.")
+    if records.has_below(tx, path):
+        raise Invalid(f"Invalid path: {path!r} is a folder, so it cannot be a file as well.")
     records.put(tx, path=path, digest=digest, size=size, by=by)
 
 
@@ -66,16 +70,8 @@ def listing(tx: Tx, prefix: str) -> list[Artifact]:
 
 def folder(tx: Tx, prefix: str) -> list[ListedEntry]:
     """What lies directly in a folder, by name; empty when there is nothing."""
-    prefix = checked_path(prefix.rstrip("/"), empty_allowed=True)
-    found: dict[str, ListedEntry] = {}
-    skip = len(prefix) + 1 if prefix else 0
-    for artifact in records.below(tx, prefix):
-        name, slash, _ = artifact.path[skip:].partition("/")
-        if slash:
-            found.setdefault(name, ListedEntry(name=name, is_folder=True))
-        else:
-            found[name] = ListedEntry(name=name, is_folder=False, size=artifact.size)
-    return [found[name] for name in sorted(found)]
+    found = records.children(tx, checked_path(prefix.rstrip("/"), empty_allowed=True))
+    return [ListedEntry(name=name, is_folder=size is None, size=size) for name, size in found]
 
 
 def remove(tx: Tx, path: str) -> int:
@@ -87,6 +83,8 @@ def remove(tx: Tx, path: str) -> int:
 def view(tx: Tx, *, source: str, target: str, by: str) -> list[Artifact]:
     """A second, unchangeable name in the registry's part for everything below ``source``; what it holds."""
     files = listing(tx, source)
+    if len(files) > _MOST_FILES:
+        raise Invalid(f"A version may have at most {_MOST_FILES} files; there are {len(files)} below {source!r}.")
     for artifact in files:
         path = target + artifact.path[len(source) :]
         records.put(tx, path=path, digest=artifact.digest, size=artifact.size, by=by)

@@ -259,8 +259,9 @@ async def _log_outputs(call: Call) -> Response:
 async def _search(call: Call) -> Response:
     """Search runs."""
     body = decode(await call.body(), _Search)
-    page = await call.read(
-        lambda tx: run_search.search(
+
+    def work(tx: Tx) -> bytes:
+        page = run_search.search(
             tx,
             experiment_ids=body.experiment_ids,
             filter=body.filter,
@@ -269,11 +270,12 @@ async def _search(call: Call) -> Response:
             order_by=body.order_by,
             page_token=body.page_token,
         )
-    )
-    out: wire.Json = {"runs": [wire.run(found) for found in page.runs]}
-    if page.next_page_token:
-        out["next_page_token"] = page.next_page_token
-    return reply(out)
+        out: wire.Json = {"runs": [wire.run(found) for found in page.runs]}
+        if page.next_page_token:
+            out["next_page_token"] = page.next_page_token
+        return msgspec.json.encode(out)
+
+    return Response(await call.read(work), media_type="application/json")
 
 
 async def _history(call: Call) -> Response:
