@@ -157,11 +157,6 @@ def metric_of(evidence: Evidence | None, name: str) -> Metric | None:
     return None if evidence is None else evidence.metrics.get(name)
 
 
-def metric_names(documents: list[Evidence]) -> list[str]:
-    """Names of all metrics in these documents, those of the first one first."""
-    return list(dict.fromkeys(name for document in documents for name in document.metrics))
-
-
 def _numeric(before: ColumnProfile, after: ColumnProfile) -> tuple[list[str], list[int], list[int]]:
     edges = before.edges
     if not edges:
