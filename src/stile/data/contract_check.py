@@ -63,7 +63,7 @@ def _check_column(column: ContractColumn, table: Table) -> list[Violation]:
     good = ~missing & ~wrong
     if column.kind in ("number", "integer") and (column.minimum is not None or column.maximum is not None):
         outside = good.copy()
-        numbers = np.array([float(v) for v in values[good]], dtype=np.float64)
+        numbers = np.asarray(values[good], dtype=np.float64)
         low = -np.inf if column.minimum is None else column.minimum
         high = np.inf if column.maximum is None else column.maximum
         outside[good] = (numbers < low) | (numbers > high)

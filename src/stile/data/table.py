@@ -35,6 +35,8 @@ MISSING_NUMBERS = frozenset({"", "nan", "NaN", "NA", "N/A", "null", "NULL"})
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z")
 _CODE = re.compile(r"[+-]?0\d|[+-]?\d{16,}\Z")  # digits that are a name: 00123, or too long to be held exactly
 
+_NEEDS_A_LOOK = re.compile(r"_|^\s*[+-]?(?:0\d|\d{16})", re.MULTILINE)  # what float() takes but is no plain number
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -272,7 +274,10 @@ def _array(name: str, values: Sequence[Any] | Column) -> Column:
         items = values.tolist() if isinstance(values, np.ndarray) else list(values)
         if not all(item is None or isinstance(item, int | float | np.number | np.bool_) for item in items):
             return _locked(_object_array([text_of(item) for item in items]))
-        numbers = np.array([np.nan if item is None else float(item) for item in items], dtype=np.float64)
+        try:
+            numbers = np.array([np.nan if item is None else float(item) for item in items], dtype=np.float64)
+        except OverflowError:
+            raise Invalid(f"The column {name!r} holds a number beyond what can be kept.", column=name) from None
     if np.isinf(numbers).any():
         row = int(np.flatnonzero(np.isinf(numbers))[0]) + 1
         raise Invalid(f"Row {row}, column {name!r}: an infinite number cannot be kept.", row=row, column=name)
@@ -280,6 +285,9 @@ def _array(name: str, values: Sequence[Any] | Column) -> Column:
 
 
 def _parsed(name: str, cells: Sequence[str]) -> Column:
+    plain = _plainly_parsed(cells)
+    if plain is not None:
+        return _locked(plain)
     numeric = False
     for row, raw in enumerate(cells):
         cell = raw.strip()
@@ -295,6 +303,18 @@ def _parsed(name: str, cells: Sequence[str]) -> Column:
         numeric = True
     values = [np.nan if (cell := raw.strip()) in MISSING_NUMBERS else float(cell) for raw in cells]
     return _array(name, np.array(values, dtype=np.float64))
+
+
+def _plainly_parsed(cells: Sequence[str]) -> Numbers | None:
+    """The column when nothing about it needs a closer look, by functions that run in C; else None."""
+    joined = "\n".join(cells)
+    if _NEEDS_A_LOOK.search(joined) or not joined.isascii():
+        return None
+    try:
+        values = np.array([float(cell) if cell not in MISSING_NUMBERS else np.nan for cell in cells], dtype=np.float64)
+    except ValueError:
+        return None
+    return None if np.isinf(values).any() else values + 0.0
 
 
 def _object_array(items: list[Any]) -> Texts:

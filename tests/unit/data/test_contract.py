@@ -308,3 +308,14 @@ def test_pattern_is_refused_when_matching_could_take_forever(pattern: str) -> No
 def test_pattern_is_accepted_when_its_time_is_bounded(pattern: str) -> None:
     assert patterns.compiled(pattern).pattern == pattern
     assert not patterns.matches(patterns.compiled(".*"), "x" * 2000)
+
+
+@pytest.mark.parametrize(
+    "value", [float("inf"), float("-inf"), float("nan"), 10**400, 2.5, -1, 41, "3", True, None, [1]]
+)
+def test_live_numbers_are_judged_the_same_when_checked_fast(value: Any) -> None:
+    for kind in ("number", "integer"):
+        plain = ContractColumn(name="x", kind=kind, required=True, minimum=0, maximum=40)  # type: ignore[arg-type]
+        careful = msgspec.structs.replace(plain, pattern=".*")  # a pattern takes the careful way
+        found, expected = (check_row(Contract(name="t", columns=[c]), {"x": value}) for c in (plain, careful))
+        assert [v.rule for v in found] == [v.rule for v in expected]

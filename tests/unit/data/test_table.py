@@ -123,3 +123,29 @@ def test_columns_cannot_be_changed_in_place() -> None:
 def test_message_lists_columns_when_one_is_asked_for_that_is_not_there() -> None:
     with pytest.raises(Invalid, match="The table has: a"):
         table_of({"a": [1]}).numbers("b")
+
+
+cell_text = st.one_of(
+    st.sampled_from(["", "NA", "nan", "NaN", " 1", "1 ", "0", "-0", "00", "0.5", ".5", "5.", "1e3", "1_0", "+7", "٣",
+                     "x", "1234567890123456", "0x1f", "null", "-", "1e400", "-.5e-2"]),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers(-(10**6), 10**6).map(str),
+)  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(st.lists(cell_text, min_size=1, max_size=6))
+def test_fast_and_careful_reading_agree_for_any_cells(cells: list[str]) -> None:
+    import stile.data.table as module
+
+    def read() -> object:
+        try:
+            column = module._parsed("a", cells)
+        except Invalid as error:
+            return error.message
+        return [text_of(value) for value in column.tolist()], column.dtype
+
+    fast = read()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_plainly_parsed", lambda _: None)
+        assert read() == fast
