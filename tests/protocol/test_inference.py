@@ -183,6 +183,13 @@ def test_every_form_of_one_row_gets_the_same_answer(serving: str) -> None:
     assert len(scores) == 1
 
 
+def test_odd_values_beside_the_inputs_are_recorded_and_never_break_the_answer(serving: str) -> None:
+    row: dict[str, Any] = dict.fromkeys(COLUMNS, 10**25)
+    for odd in (10**400, [1, {"a": None}], "x" * 5_000, None, True):
+        answer = httpx.post(f"{serving}/invocations", json={"dataframe_records": [row | {"note": odd}]})
+        assert answer.status_code == 200, answer.text
+
+
 def test_each_row_has_an_id_of_its_own_and_outputs_can_be_chosen(serving: str) -> None:
     body = {"inputs": [tensor([0.0] * 12, [3, 4])], "outputs": [{"name": "score"}]}
     said = httpx.post(f"{serving}{MODEL}/infer", json=body).json()

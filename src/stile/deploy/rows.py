@@ -76,7 +76,12 @@ def arrange(signature: Signature, sent: Sent, *, missing_ok: bool) -> Arranged:
     complete = order is None or None not in order
     if signature.plain and sent.checked and complete:
         return Arranged(model_input=_matrix(signature, cells), cells=cells, extra=extra)
-    return Arranged(model_input=_careful(signature, cells, missing_ok), cells=cells, extra=extra)
+    values = [
+        [_cell(column, value, position, missing_ok) for column, value in zip(signature.columns, row, strict=True)]
+        for position, row in enumerate(cells)
+    ]
+    recorded = [[None if value != value else value for value in row] for row in values]  # noqa: PLR0124  NaN is missing
+    return Arranged(model_input=_model_input(signature, values), cells=recorded, extra=extra)
 
 
 def _order(signature: Signature, columns: list[str]) -> tuple[list[int | None], dict[str, int]]:
@@ -117,11 +122,7 @@ def _matrix(signature: Signature, cells: list[list[Any]]) -> Any:
     return matrix
 
 
-def _careful(signature: Signature, cells: list[list[Any]], missing_ok: bool) -> Any:
-    values = [
-        [_cell(column, value, position, missing_ok) for column, value in zip(signature.columns, row, strict=True)]
-        for position, row in enumerate(cells)
-    ]
+def _model_input(signature: Signature, values: list[list[Any]]) -> Any:
     if signature.numeric:
         return np.array(values, dtype=np.float64)
     try:

@@ -58,6 +58,11 @@ def test_null_reaches_the_model_as_nan_when_it_takes_missing_values() -> None:
     assert np.isnan(arranged.model_input[0, 0]) and arranged.cells == [[None, 2.0, 3.0]]
 
 
+def test_record_holds_what_the_model_saw_when_a_number_is_too_long_for_an_integer() -> None:
+    arranged = arrange(ABC, Sent(columns=None, rows=[[10**30, None, 3.0]]), missing_ok=True)
+    assert arranged.cells == [[1e30, None, 3.0]] == [[arranged.model_input[0, 0], None, 3.0]]
+
+
 def test_optional_column_may_be_left_out_when_the_model_takes_missing_values() -> None:
     signature = Signature(columns=(Column(name="a"), Column(name="b", required=False)))
     arranged = arrange(signature, Sent(columns=["a"], rows=[[1.0]], checked=True), missing_ok=True)

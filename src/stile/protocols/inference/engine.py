@@ -38,6 +38,7 @@ SLOW_MS = 2.0
 _MAX_WAITING = 2_000
 _SHADOW_QUEUE = 256
 _MAX_SLICE_TEXT = 200
+_MAX_WHOLE = 2**63
 
 _encode = msgspec.json.Encoder().encode
 
@@ -136,7 +137,13 @@ class Engine:
             self._flush()
 
     def _score(self, jobs: list[_Job]) -> list[tuple[_Job, Answer | BaseException]]:
-        """Score and log; never raises."""
+        """Score and log; whatever goes wrong is somebody's answer and never an exception."""
+        try:
+            return self._score_all(jobs)
+        except Exception as error:
+            return [(job, error) for job in jobs]
+
+    def _score_all(self, jobs: list[_Job]) -> list[tuple[_Job, Answer | BaseException]]:
         results: list[tuple[_Job, Answer | BaseException]] = []
         scored: list[tuple[_Job, Scores]] = []
         groups: dict[int, list[_Job]] = {}
@@ -285,4 +292,7 @@ def _release(results: list[tuple[_Job, Answer | BaseException]]) -> None:
 
 
 def _short(value: Any) -> Any:
-    return value if isinstance(value, bool | int | float) or value is None else str(value)[:_MAX_SLICE_TEXT]
+    """A value of a further column, as the record can hold it."""
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _MAX_WHOLE):
+        return value
+    return str(value)[:_MAX_SLICE_TEXT]
