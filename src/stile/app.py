@@ -38,6 +38,7 @@ from stile.store import checkpoints
 from stile.store.blobs import LocalBlobs
 from stile.store.sqlite import SqliteDatabase
 from stile.web import routes as web
+from stile.web.render import error_page
 from stile.work.dbos_engine import DbosBackground
 from stile.work.inline import InlineBackground
 from stile.work.start import wire
@@ -122,7 +123,7 @@ def build(
         db.close()
         lock.close()
 
-    return Dispatcher(routes(), services, on_startup=start, on_shutdown=stop)
+    return Dispatcher(routes(), services, on_startup=start, on_shutdown=stop, on_missing=error_page)
 
 
 def serve(settings: Settings) -> int:

@@ -16,7 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from stile.edge.call import Call
 from stile.edge.errors import error_response
 from stile.edge.guard import Guard
-from stile.edge.route import Route, check_table
+from stile.edge.route import ErrorRenderer, Route, check_table, plain_error
 from stile.edge.services import Services
 from stile.kernel.errors import Forbidden, Missing, StileError, Unauthenticated
 from stile.kernel.permission import Permission, PrincipalKind, may
@@ -75,6 +75,7 @@ class Dispatcher:
         routes: every route of the server.
         services: what handlers may use.
         on_startup, on_shutdown: called once each by the server.
+        on_missing: answers for paths that no route knows.
     """
 
     def __init__(
@@ -84,12 +85,14 @@ class Dispatcher:
         *,
         on_startup: Callable[[], None],
         on_shutdown: Callable[[], None],
+        on_missing: ErrorRenderer = plain_error,
     ) -> None:
         self.table = RouteTable(routes)
         self.services = services
         self._guard = Guard(services.settings)
         self._on_startup = on_startup
         self._on_shutdown = on_shutdown
+        self._on_missing = on_missing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ASGI connection."""
@@ -173,7 +176,7 @@ class Dispatcher:
             response.status_code = 405
             response.headers["Allow"] = ", ".join(known)
             return response
-        return error_response(Missing(f"There is nothing at {request.url.path}."))
+        return self._on_missing(Missing(f"There is nothing at {request.url.path}."), request)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:

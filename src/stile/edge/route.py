@@ -20,7 +20,8 @@ Handler = Callable[["Call"], Awaitable[Response]]
 ErrorRenderer = Callable[[StileError, Request], Response]
 
 
-def _plain_error(error: StileError, request: Request) -> Response:  # noqa: ARG001  the JSON envelope is the same for all
+def plain_error(error: StileError, request: Request) -> Response:  # noqa: ARG001  the JSON envelope is the same for all
+    """The JSON envelope, the same for all."""
     return error_response(error)
 
 
@@ -45,7 +46,7 @@ class Route:
     handler: Handler
     streams: bool = False
     summary: str = ""
-    on_error: ErrorRenderer = _plain_error
+    on_error: ErrorRenderer = plain_error
 
     def __post_init__(self) -> None:
         if not isinstance(self.permission, Permission):

@@ -74,6 +74,9 @@ def environment() -> Environment:
         "digest": words.digest,
         "plural": words.plural,
         "role": words.role_word,
+        "short": words.short,
+        "words": words.in_words,
+        "stamped": words.stamped,
         "exact": words.absolute,
     }
     env.globals |= {
@@ -214,7 +217,7 @@ def own_path(text: str, default: str = "/") -> str:
 
 def error_page(error: StileError, request: Request) -> Response:
     """An error as a page for people; the way in when nobody has signed in; JSON for those who ask for it."""
-    if "text/html" not in request.headers.get("accept", "text/html"):
+    if "text/html" not in request.headers.get("accept", ""):
         return error_response(error)
     if error.code == "unauthenticated" and request.method == "GET":
         from urllib.parse import quote  # noqa: PLC0415

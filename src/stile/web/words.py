@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
+
+from stile.kernel.permission import TEAM_ROLES
 
 _DAY_S = 86_400
 _AGES = (
@@ -124,6 +127,34 @@ def plural(count: int, one: str, many: str = "") -> str:
 def role_word(role: str) -> str:
     """A role as people say it: ``domain expert``."""
     return str(role).replace("_", " ")
+
+
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_ROLE_NAMES = re.compile(r"\b(" + "|".join(role for role in TEAM_ROLES if "_" in role) + r")\b")
+
+
+def in_words(sentence: str) -> str:
+    """A sentence of the gate with roles as people say them and signs as they are written."""
+    plain = _ROLE_NAMES.sub(lambda match: match[0].replace("_", " "), sentence)
+    return plain.replace(">=", "≥").replace("<=", "≤").replace("!=", "≠")
+
+
+def stamped(sentence: str) -> Markup:
+    """A sentence with its ISO times as ``<time>``, so that they read as what they are."""
+    parts: list[Markup] = []
+    at = 0
+    for match in _ISO.finditer(sentence):
+        parts.append(escape(sentence[at : match.start()]))
+        shown = match[0][:19].replace("T", " ")
+        parts.append(Markup('<time datetime="{}" data-absolute>{} UTC</time>').format(match[0], shown))
+        at = match.end()
+    return Markup("").join([*parts, escape(sentence[at:])])
+
+
+def short(value: float | None, digits: int = 3) -> str:
+    """A number without trailing zeros: ``0.903``, ``20``."""
+    text = number(value, digits)
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
 OWNER_OF_ROLE = {

@@ -47,8 +47,10 @@ def lineage(columns: Sequence[Sequence[Node]]) -> Markup:
         "svg",
         el("title", words),
         *parts,
-        class_="plot strip",
+        class_="strip",
         viewBox=f"0 0 {width:g} {height:g}",
+        width=width,
+        height=height,
         role="group",
         aria_label=words,
     )

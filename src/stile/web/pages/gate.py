@@ -34,6 +34,7 @@ from stile.web.pages.gate_view import (
     slice_pairs,
     three_numbers,
     verdict_of,
+    verdict_sentence,
 )
 from stile.web.render import Crumb, Frame, Page
 
@@ -164,9 +165,13 @@ def _extras(data: GateData, call: Call) -> dict[str, Any]:
     shape, word = verdict_of(data.result)
     if data.champion == data.version.version:
         shape, word = "pass", "in production"
-    return {"here": "govern", "shape": shape, "word": word, "strip": _strip(data)} | evidence_extras(
-        data.evidence, data.champion_evidence, call.query("metric"), data.result
-    )
+    return {
+        "here": "govern",
+        "shape": shape,
+        "word": word,
+        "sentence": verdict_sentence(data.result),
+        "strip": _strip(data),
+    } | evidence_extras(data.evidence, data.champion_evidence, call.query("metric"), data.result)
 
 
 def evidence_extras(

@@ -11,7 +11,7 @@ from stile.govern.assess import Assessment, World, relabelled
 from stile.govern.gate import GateResult, RuleResult
 from stile.train.evidence import Evidence, Metric
 from stile.web.charts.intervals import Estimate, Pair
-from stile.web.words import number, plural, signed
+from stile.web.words import number, plural, short, signed
 
 _METRIC_IN_RULE = re.compile(r"""(?:metric|better)\(["']([\w.-]+)["']\)""")
 
@@ -50,9 +50,14 @@ def three_numbers(evidence: Evidence | None, rules: Sequence[RuleResult]) -> lis
     rows = next((use.rows for use in evidence.datasets if use.role == "test"), 0)
     shown = evidence.metrics.get(first)
     positives = shown.positives if shown else None
-    note = f"{positives} of them {evidence.positive or 'positive'}" if positives is not None else "the test set"
+    note = f"{positives} of them {_positive(evidence)}" if positives is not None else "the test set"
     numbers.append(Number(name="rows tested", value=number(rows), note=note))
     return [each for each in numbers if each.value]
+
+
+def _positive(evidence: Evidence) -> str:
+    """The positive outcome in a word people read: a bare code says nothing."""
+    return evidence.positive if evidence.positive and not evidence.positive.isdecimal() else "positive"
 
 
 def _metric(name: str, metric: Metric) -> Number:
@@ -134,3 +139,19 @@ def verdict_of(result: GateResult | None) -> tuple[str, str]:
     return {"promote": ("pass", "ready to promote"), "reject": ("fail", "rejected"), "wait": ("wait", "waiting")}[
         result.outcome
     ]
+
+
+def verdict_sentence(result: GateResult | None) -> str:
+    """Why, in one sentence of plain words; the expression is one click away."""
+    if result is None:
+        return ""
+    by_id = {rule.id: rule for rule in result.rules}
+    decisive, verb = (result.failed, "fail") if result.failed else (result.unknown, "cannot be judged yet")
+    if not decisive:
+        return result.sentence
+    first = by_id[decisive[0]]
+    count = f"{len(decisive)} of {len(result.rules)} rules {verb}" if len(decisive) > 1 else f"one rule {verb}"
+    if len(decisive) == 1 and result.failed:
+        count = "one rule fails"
+    seen = f" ({short(first.observed)}, limit {short(first.limit)})" if first.observed is not None else ""
+    return f"{count}{', first' if len(decisive) > 1 else ''}: “{first.says or first.id}”{seen}"

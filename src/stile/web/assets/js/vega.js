@@ -14,7 +14,7 @@ function look() {
     legend: { labelColor: ink, titleColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" },
     title: { color: ink, fontSize: 13, fontWeight: 600, anchor: "start" },
     view: { stroke: "transparent" },
-    range: { category: [token("eng"), token("ds"), token("pass"), token("wait"), token("fail"), token("soft")] },
+    range: { category: [token("eng"), token("ds"), token("pass"), token("wait"), token("fail"), token("soft")], heatmap: [token("paper"), token("eng")], ramp: [token("paper"), token("eng")] },
     mark: { color: token("eng") },
     text: { color: ink },
     rule: { color: soft },
@@ -26,8 +26,10 @@ export async function drawVega(stage, url) {
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
   const spec = await answer.json();
   const width = Math.max(240, Math.min(stage.clientWidth || 560, 720));
-  const sized = "width" in spec || "hconcat" in spec || "vconcat" in spec || "facet" in spec || "repeat" in spec ? spec : { ...spec, width: width - 80 };
-  const fitted = spec.width === "container" ? { ...spec, width: width - 80 } : sized;
+  const single = !["hconcat", "vconcat", "concat", "facet", "repeat"].some((part) => part in spec);
+  // The page says the title already; a single view is made to fit with its axes and legend.
+  const { title, ...untitled } = spec;
+  const fitted = single ? { ...untitled, width, autosize: { type: "fit", contains: "padding" } } : untitled;
   const runtime = parse(compile(fitted, { config: look(), logger: quiet() }).spec, null, { ast: true });
   stage.replaceChildren();
   // The stage is hidden from assistive technology: its finding and its table say the same in words.
