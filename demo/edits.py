@@ -26,6 +26,7 @@ def edit_charter(project: Path) -> None:
     text = file.read_text(encoding="utf-8")
     for name, value in CHARTER.items():
         text = _set(text, name, f'"{value}"')
+    text = _set(text, "test_ratio", "0.4")  # few patients: a larger test part makes narrower intervals
     text = _set(text, "harms", "[" + ", ".join(f'"{harm}"' for harm in HARMS) + "]")
     file.write_text(text, encoding="utf-8")
 

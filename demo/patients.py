@@ -10,7 +10,7 @@ neither at random: the hospital site, and the part of the story in which a patie
   device in Basel was recalibrated.
 
 The recalibration is the documented shift of the story: the device in Basel reports lengths
-15 % larger, so radius and perimeter columns grow by 1.15 and area columns by 1.15 squared.
+30 % larger, so radius and perimeter columns grow by 1.3 and area columns by 1.3 squared.
 Nothing else changes, and the truth about each patient stays what it was.
 """
 
@@ -24,7 +24,7 @@ import pandas as pd
 SITES = ("Basel", "Cleveland")
 TARGET = "malignant"
 LENGTHS = ("radius", "perimeter")
-FACTOR = 1.15
+FACTOR = 1.3
 SHIFTED_SITE = "Basel"
 
 

@@ -87,7 +87,7 @@ class Stage:
         where = ["--url", self.url, "--token", self.tokens.get(by, "")]
         local = words[:2] in (("data", "check"), ("contract", "infer")) or words[0] in ("init", "predict")
         if not quiet:
-            shown = " ".join(word if word.replace("-", "").isalnum() else repr(word) for word in map(_short, words))
+            shown = " ".join(self._shown(word) for word in words)
             self.console.print(Text(f"  {by or 'anybody'} $ stile {shown}", style="cyan"))
         out = io.StringIO()
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
@@ -100,6 +100,13 @@ class Stage:
         if code not in (0, 1, 2) or not said.startswith(("{", "[")):
             raise SystemExit(f"stile {' '.join(words)} failed ({code}): {said}")
         return msgspec.json.decode(said)
+
+    def _shown(self, word: str) -> str:
+        """A word of a command line as a person in the run's folder would type it; digests and ids are cut."""
+        word = word.replace(f"{self.folder}/", "")
+        if word.startswith(("sha256:", "prm_", "pred_")):
+            return word[:18] + "..."
+        return word if all(c.isalnum() or c in "-_./:=" for c in word) else f'"{word}"'
 
     # processes
 
@@ -116,7 +123,9 @@ class Stage:
             if ready in line.decode():
                 return time.monotonic() - began
         code = process.wait()
-        raise SystemExit(f"{name} did not start (exit code {code}): {(self.folder / f'{name}.log').read_text()[-2000:]}")
+        raise SystemExit(
+            f"{name} did not start (exit code {code}): {(self.folder / f'{name}.log').read_text()[-2000:]}"
+        )
 
     def kill(self, name: str) -> None:
         """kill -9."""
@@ -148,7 +157,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _short(word: str) -> str:
-    return f"...{word[-30:]}" if len(word) > 60 and "/" in word else word

@@ -17,5 +17,3 @@ def more_data():
     train, test = pd.read_csv(WORK / "tables" / "train.csv"), pd.read_csv(WORK / "tables" / "test.csv")
     pd.concat([train, test.head(40)]).to_csv(WORK / "tables" / "more-data.csv", index=False)
     return WORK / "tables" / "more-data.csv"
-
-

@@ -58,7 +58,7 @@ def data_check(*, table: str | None, contract_file: str | None, no_target: bool,
     else:
         show.say(f"{chosen}: {content.rows} rows keep all {len(contract.columns)} column promises.", "green")
     if found:
-        raise SystemExit(1)
+        raise click.exceptions.Exit(1)
 
 
 @click.group()

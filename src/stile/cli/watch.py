@@ -46,7 +46,11 @@ def windows_close(*, use_case: str | None, url: str | None, token: str | None, j
     if json_:
         show_json(made)
         return
-    show.facts("Closed a window", _flat(made))
+    show.say(f"Window {_number(made)} over {made.get('rows')} predictions of v{made.get('version')}", "bold")
+    for one in made.get("verdicts") or []:
+        verdict = str((one.get("result") or {}).get("verdict"))
+        style = {"pass": "green", "fail": "red"}.get(verdict, "yellow")
+        show.say(f"  {verdict}  {one.get('id')}: {one.get('sentence')}", style)
 
 
 @click.group()
@@ -105,10 +109,6 @@ def board(*, use_case: str | None, inbox: bool, url: str | None, token: str | No
         (one.get("column"), one.get("title"), one.get("owner") or one.get("assignee"), one.get("id")) for one in found
     ]
     show.table("", ("column", "card", "owner", "id"), cards, empty="No cards yet. They come with proposals and alerts.")
-
-
-def _flat(made: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in made.items() if not isinstance(value, dict | list)]
 
 
 def _number(window: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,9 +19,9 @@ class LiveVerbs(Scope):
         )
         return answer
 
-    def predictions(self, after: str | int | None = None, limit: int = 100) -> list[dict[str, Any]]:
-        """Answers given by gateways."""
-        return self._list("predictions", after=after, limit=limit)
+    def predictions(self, *, after: int = 0, limit: int = 100, role: str = "champion") -> list[dict[str, Any]]:
+        """Answers given by gateways, in order of arrival; ``role``: champion, challenger, shadow or all."""
+        return self._list("predictions", after=after or None, limit=limit, role=role)
 
     def add_outcomes(self, outcomes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         """Record what turned out true: ``{"prediction", "outcome", "source", "at"?}`` each."""
@@ -30,9 +31,14 @@ class LiveVerbs(Scope):
         """Predictions a person should look at, most useful first."""
         return self._list("feedback-queue")
 
-    def close_window(self, until: int | None = None) -> dict[str, Any]:
-        """Close the open window of live traffic now."""
-        return self._post("windows", {} if until is None else {"until": until})
+    def close_window(self, until: int | None = None, *, wait_s: float = 30.0) -> dict[str, Any]:
+        """Close the open window of live traffic now; waits up to ``wait_s`` for its evidence and verdicts."""
+        window = self._post("windows", {} if until is None else {"until": until})
+        ends = time.monotonic() + wait_s
+        while window.get("state") == "closing" and time.monotonic() < ends:
+            time.sleep(0.1)
+            window = next((one for one in self.windows() if one["id"] == window["id"]), window)
+        return window
 
     def windows(self) -> list[dict[str, Any]]:
         """Closed windows."""
