@@ -106,7 +106,10 @@ def units_of(value: Any, count: int) -> list[str]:
         raise Invalid(f"{len(keys)} unit keys were sent for {count} rows. Send one per row.")
     if not all(isinstance(key, str | int) and not isinstance(key, bool) and len(str(key)) <= _MAX_UNIT for key in keys):
         raise Invalid(f"A unit key is a text of at most {_MAX_UNIT} characters, or a whole number.")
-    return [str(key) for key in keys]
+    texts = [str(key) for key in keys]
+    if not all(text.isprintable() for text in texts):
+        raise Invalid("A unit key has no control characters.")
+    return texts
 
 
 def take_units(sent: Sent) -> list[str]:

@@ -206,7 +206,8 @@ class Engine:
                         id=job.ids[i], at=job.at, role=variant.role, version=variant.version, digest=variant.digest,
                         revision=deployment.revision, columns=key, inputs=row, output=scores.outputs[i],
                         score=scores.scores[i], latency_us=latency, unit=job.asked.units[i] if job.asked.units else "",
-                        segment="" if segment is None else str(segment)[:_MAX_SLICE_TEXT], slices=slices, broken=broken,
+                        segment="" if segment is None else str(segment)[:_MAX_SLICE_TEXT].replace("\0", ""),
+                        slices=slices, broken=broken,
                     )
                 )
             )  # fmt: skip

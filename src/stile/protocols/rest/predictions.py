@@ -21,7 +21,7 @@ from stile.deploy.deployment import ROLES
 from stile.deploy.feedback import FeedbackOrder
 from stile.deploy.outcomes import OutcomeOrder
 from stile.deploy.predictions import Delivery
-from stile.edge.call import Call, decode_json, json_response
+from stile.edge.call import Call, json_response
 from stile.edge.route import Route
 from stile.kernel.errors import Invalid
 from stile.kernel.permission import Permission, PrincipalKind, Role
@@ -38,7 +38,10 @@ async def _deliver(call: Call) -> Response:
     body = await call.body()
 
     def read() -> Delivery:
-        delivery = decode_json(body, Delivery)
+        try:  # thousands of flat records: the decoder's own depth guard is enough, and much faster
+            delivery = msgspec.json.decode(body, type=Delivery)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Invalid(f"The delivery does not fit: {error}.") from error
         predictions.check(delivery)
         return delivery
 
