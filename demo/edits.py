@@ -11,7 +11,7 @@ HERE = Path(__file__).parent / "early-detection"
 
 CHARTER = {
     "title": "Early detection of breast cancer",
-    "problem": "Physicians at two hospitals read every fine-needle image by eye; malignant ones wait as long as others.",
+    "problem": "Two hospitals read every fine-needle image by eye; malignant ones wait as long as others.",
     "decision": "Which patients are examined first",
     "users": "Physicians in Basel and Cleveland",
     "kpi": "Days from image to biopsy for malignant tumours",
@@ -52,12 +52,12 @@ def edit_policy_and_scenarios(project: Path) -> None:
 
 
 def edit_training(project: Path) -> None:
-    """The data scientist writes other candidates into train.py and moves the threshold: misses are worse than alarms."""
+    """The data scientist writes other candidates and moves the threshold: a miss is worse than an alarm."""
     file = project / "train.py"
     text = file.read_text(encoding="utf-8")
     start, end = text.index("def candidates():"), text.index("def fit():")
-    text = text[:start] + (HERE / "candidates.py").read_text(encoding="utf-8") + text[end:]
-    text = text.replace("THRESHOLD = 0.5", "THRESHOLD = 0.2")
+    text = text[:start] + (HERE / "candidates.part").read_text(encoding="utf-8") + text[end:]
+    text = text.replace("THRESHOLD = 0.5", "THRESHOLD = 0.22")
     text = text.replace(
         "from sklearn.ensemble", "from sklearn.compose import make_column_transformer\nfrom sklearn.ensemble", 1
     )

@@ -129,7 +129,7 @@ def swap(stage: Stage, ward: Ward, project: Path, calm: pd.DataFrame) -> None:
     stop = threading.Event()
 
     def traffic() -> None:
-        patients = [row for row in calm.drop(columns="malignant").to_dict("records")]
+        patients = list(calm.drop(columns="malignant").to_dict("records"))
         with Gateway(ward.url) as gateway:
             while not stop.is_set():
                 try:
@@ -140,7 +140,7 @@ def swap(stage: Stage, ward: Ward, project: Path, calm: pd.DataFrame) -> None:
 
     asking = threading.Thread(target=traffic)
     asking.start()
-    code, said = stage.stile("apply", USE_CASE, "--yes", by="max")
+    code, _ = stage.stile("apply", USE_CASE, "--yes", by="max")
     began = time.monotonic()
     wait(lambda: seen[-1:] == ["1"], 30, "the gateway to swap")
     stop.set()

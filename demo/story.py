@@ -101,8 +101,8 @@ def finish(stage: Stage, passwords: dict[str, str], *, once: bool) -> None:
 def _warm_up() -> None:
     """Import what the story needs later, while it does something else."""
     import mlflow.sklearn  # noqa: F401
-    import skops.io  # noqa: F401
     import sklearn.linear_model  # noqa: F401
+    import skops.io  # noqa: F401
 
 
 if __name__ == "__main__":

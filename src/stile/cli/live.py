@@ -106,25 +106,13 @@ def why(*, prediction: str, url: str | None, token: str | None, json_: bool) -> 
 
 
 def _show_chain(chain: dict[str, Any]) -> None:
-    links = chain.get("links") or chain.get("chain")
-    if isinstance(links, list):
-        for link in links:
-            title = str(link.get("title") or link.get("kind") or "")
-            show.say(title, "bold")
-            for line in [link.get("sentence"), *(link.get("lines") or [])]:
-                if line:
-                    show.say(f"  {line}")
-            facts = link.get("facts")
-            if isinstance(facts, dict):
-                show.facts("", [(f"  {name}", value) for name, value in facts.items()])
-        return
-    for name, part in chain.items():
-        if isinstance(part, dict):
-            show.facts(name, [(f"  {key}", value) for key, value in part.items() if not isinstance(value, dict | list)])
-        elif isinstance(part, list):
-            show.say(name, "bold")
-            for item in part:
-                said = item.get("sentence") or show.text(item) if isinstance(item, dict) else show.text(item)
-                show.say(f"  {said}")
-        else:
-            show.facts("", [(name, part)])
+    links = chain["links"]
+    for place, link in enumerate(links):
+        show.say(
+            f"{'└' if place == len(links) - 1 else '├'} {link['title']}", "bold" if link["known"] else "bold yellow"
+        )
+        branch = " " if place == len(links) - 1 else "│"
+        for line in [link["sentence"], *link["lines"]]:
+            show.say(f"{branch}   {line}", "" if link["known"] else "yellow")
+    if not chain["complete"]:
+        show.say("The chain has gaps, marked above.", "yellow")
