@@ -29,13 +29,14 @@ class Stage:
     """Tells the story and keeps count.
 
     Attributes:
-        folder: everything of this run lies in it.
+        folder: everything of this run lies in it; ``data_dir`` is the server's part.
         checks, failures: how many claims were checked, and those that did not hold.
     """
 
     def __init__(self, folder: Path, url: str) -> None:
         self.folder = folder
         self.url = url
+        self.data_dir = folder / "server"
         self.tokens: dict[str, str] = {}
         self.checks = 0
         self.failures: list[str] = []
@@ -126,6 +127,11 @@ class Stage:
         raise SystemExit(
             f"{name} did not start (exit code {code}): {(self.folder / f'{name}.log').read_text()[-2000:]}"
         )
+
+    def start_server(self) -> float:
+        """Start the server on this run's data; returns the seconds until it answers."""
+        port = self.url.rsplit(":", 1)[1]
+        return self.start("server", "up", "--port", port, "--data", str(self.data_dir), env={}, ready="is ready")
 
     def kill(self, name: str) -> None:
         """kill -9."""

@@ -61,10 +61,9 @@ def tell(stage: Stage) -> dict[str, str]:
     """The whole story; returns everybody's password."""
     threading.Thread(target=_warm_up, daemon=True).start()
     files = patients.write(stage.folder / "patients")
-    data_dir, project = stage.folder / "server", stage.folder / "early-detection"
-    port = stage.url.rsplit(":", 1)[1]
-    seconds = stage.start("server", "up", "--port", port, "--data", str(data_dir), env={}, ready="is ready")
-    stage.say(f"Stile is up at {stage.url} after {seconds:.1f} s (data in {data_dir})")
+    project = stage.folder / "early-detection"
+    seconds = stage.start_server()
+    stage.say(f"Stile is up at {stage.url} after {seconds:.1f} s (data in {stage.data_dir})")
     passwords = to_production.charter(stage, project, files["history"])
     to_production.data(stage, project, files)
     to_production.without_evidence(stage, project)
@@ -77,7 +76,7 @@ def tell(stage: Stage) -> dict[str, str]:
     in_production.swap(stage, ward, project, calm)
     moved = in_production.watch(stage, ward, calm, later, before)
     disputed = in_production.listen(stage, moved)
-    in_production.prove(stage, disputed, data_dir)
+    in_production.prove(stage, disputed, stage.data_dir)
     return passwords
 
 
