@@ -181,7 +181,7 @@ def _state(role: str, quorum: int, votes: list[Vote], possible: list[str]) -> Ap
     elif len(yeses) >= quorum:
         state, sentence = "yes", f"{role}: {', '.join(vote.person for vote in yeses)} said yes"
     else:
-        who = ", ".join(possible) or "nobody holds this role apart from the author; add a member"
+        who = ", ".join(possible) or "a member in this role (nobody but the author holds it yet)"
         missing = quorum - len(yeses)
         count = f"{missing} of {quorum} still " if quorum > 1 else ""
         state, sentence = "waiting", f"{role}: {count}waiting for {who}"

@@ -196,6 +196,8 @@ def _act(tx: Tx, window: Window, result: LiveResult, policy: str) -> None:
         if result.result.verdict == "pass" and window_records.newest_closed(tx, window.use_case) == window.id:
             alerts.resolve_rule(tx, use_case=window.use_case, rule=result.id)
         return
+    if registry.aliases(tx, window.use_case).get("champion") != window.version:
+        return  # another version answers by now: the verdict stays on record, but nobody has to act
     if _passed_since(tx, window, result.id):
         return  # late outcomes tell of the past; the rule holds again meanwhile
     past = window_records.closed_before(tx, window, result.of)
@@ -214,9 +216,7 @@ def _act(tx: Tx, window: Window, result: LiveResult, policy: str) -> None:
 
 
 def _hold(tx: Tx, window: Window, result: LiveResult, policy: str) -> str:
-    """Open a decision about the champion; none when another version answers by now."""
-    if registry.aliases(tx, window.use_case).get("champion") != window.version:
-        return ""
+    """Open a decision about the champion."""
     reason = f"{result.result.says or result.id} (window {window.number}): {result.sentence}"
     held = decisions.open_hold(
         tx, use_case=window.use_case, reason=reason, evidence_digest=window.evidence, policy_digest=policy,
