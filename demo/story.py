@@ -73,7 +73,7 @@ def tell(stage: Stage) -> dict[str, str]:
     calm, later = pd.read_csv(files["calm"]), pd.read_csv(files["recalibrated"])
     ward = in_production.Ward(stage)
     before = in_production.serve(stage, ward, calm, champion)
-    in_production.swap(stage, ward, project, calm)
+    in_production.swap(stage, ward, project, calm, before)
     moved = in_production.watch(stage, ward, calm, later, before)
     disputed = in_production.listen(stage, moved)
     in_production.prove(stage, disputed, stage.data_dir)

@@ -83,6 +83,20 @@ def user_list(*, url: str | None, token: str | None, json_: bool) -> None:
     )
 
 
+@user.command("link")
+@click.argument("name")
+@click.option("--minutes", default=15, show_default=True, type=click.IntRange(1, 1440), help="How long it works.")
+@to_server
+def user_link(*, name: str, minutes: int, url: str | None, token: str | None, json_: bool) -> None:
+    """Make a link that signs NAME in to the web UI once, without a password."""
+    made = client_for(url, token).sign_in_link(name, minutes=minutes)
+    if json_:
+        show_json(made)
+        return
+    show.say(str(made["url"]), "bold")
+    show.say(f"Works once, for {minutes} minutes. Whoever opens it is {name}.", "dim")
+
+
 @click.group()
 def token() -> None:
     """Tokens: what a program shows to act as a person."""
@@ -91,7 +105,7 @@ def token() -> None:
 @token.command("create")
 @click.argument("person")
 @click.option("--label", default="command line", show_default=True, help="What it is for.")
-@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 3650), help="How long it lasts.")
+@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 366), help="How long it lasts.")
 @to_server
 def token_create(*, person: str, label: str, days: int, url: str | None, token: str | None, json_: bool) -> None:
     """Create a token for PERSON. It is shown this once."""

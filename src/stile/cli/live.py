@@ -108,11 +108,10 @@ def why(*, prediction: str, url: str | None, token: str | None, json_: bool) -> 
 def _show_chain(chain: dict[str, Any]) -> None:
     links = chain["links"]
     for place, link in enumerate(links):
-        show.say(
-            f"{'└' if place == len(links) - 1 else '├'} {link['title']}", "bold" if link["known"] else "bold yellow"
-        )
-        branch = " " if place == len(links) - 1 else "│"
+        knot, branch = ("└", " ") if place == len(links) - 1 else ("├", "│")
+        style = "" if link["known"] else "yellow"
+        show.say(f"{knot} {link['title']}", f"bold {style}".strip())
         for line in [link["sentence"], *link["lines"]]:
-            show.say(f"{branch}   {line}", "" if link["known"] else "yellow")
+            show.say(f"{branch}   {line}", style)
     if not chain["complete"]:
         show.say("The chain has gaps, marked above.", "yellow")

@@ -14,7 +14,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Start": {
         "up": ("server:up", "Start the server and the web UI (SQLite, loopback, nothing to configure)."),
         "login": ("account:login", "Keep a token for a server, so that you need not repeat it."),
-        "user": ("account:user", "People and service accounts: add, list."),
+        "user": ("account:user", "People and service accounts: add, list, sign-in links."),
         "token": ("account:token", "Tokens of people and service accounts: create."),
         "member": ("account:member", "Who does what in a use case: add, list."),
     },
