@@ -222,5 +222,5 @@ def _refuse_open_door(settings: Settings, db: SqliteDatabase) -> None:
     if not operators:
         raise Invalid(
             f"{settings.host} can be reached from other machines, but there is no operator account yet. "
-            "Start on loopback first, then: stile user add NAME --operator, and start again."
+            "Start on loopback first, then: stile user add NAME --system-role operator, and start again."
         )

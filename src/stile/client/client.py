@@ -72,6 +72,12 @@ class Client:
         answer = self.session.post(f"/api/v1/people/{segment(person)}/tokens", {"label": label, "days": days})
         return str(answer["token"])
 
+    def sign_in_link(self, person: str, minutes: int = 15) -> dict[str, Any]:
+        """A link ({"url"}) that signs a person in to the web UI once."""
+        path = f"/api/v1/people/{segment(person)}/sign-in-links"
+        answer: dict[str, Any] = self.session.post(path, {"minutes": minutes})
+        return answer
+
     def create_use_case(self, name: str, **charter: Any) -> UseCase:
         """Write a new charter (title, problem, decision, users, kpi, harms, tier, segment, positive, solo ...)."""
         self.session.post("/api/v1/use-cases", {"name": name, **charter})
