@@ -83,3 +83,10 @@ def write(folder: Path) -> dict[str, Path]:
         files[name] = folder / f"{name}.csv"
         table.to_csv(files[name], index=False)
     return files
+
+
+if __name__ == "__main__":
+    import sys
+
+    for name, file in write(Path(sys.argv[1] if len(sys.argv) > 1 else "patients")).items():
+        print(f"{name:<13} {file}")

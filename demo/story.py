@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -44,6 +45,7 @@ def main() -> int:
     os.environ["STILE_CREDENTIALS"] = str(folder / "credentials.toml")
     warnings.simplefilter("ignore")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop ends what was started, too
     stage = Stage(folder, f"http://127.0.0.1:{given.port or free_port()}")
     try:
         passwords = tell(stage)
