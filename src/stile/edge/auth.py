@@ -29,6 +29,7 @@ SESSION_COOKIE = "stile"
 _CACHE_S = 2.0
 _TOUCH_MS = 60_000
 _MAX_CACHED = 10_000
+_FREE_TRIES = {"name": 3, "peer": 20}  # many people share the address of a proxy
 
 
 class Authenticator:
@@ -76,17 +77,13 @@ class Authenticator:
         principal = await self._db.aread(lambda tx: accounts.principal_of_token(tx, password))
         if principal is not None and principal.name == name:
             return principal
+        self._refuse_the_insistent(keys)
+        self._count(keys)  # before the slow check: tries sent at the same time count as well
         hashed = await self._db.aread(lambda tx: account_records.password_hash(tx, name))
         if await asyncio.to_thread(password_fits, hashed, password):
             for key in keys:
                 self._failures.pop(key, None)
             return await self._db.aread(lambda tx: accounts.principal_of(tx, accounts.get(tx, name)))
-        now = time.monotonic()
-        if len(self._failures) > _MAX_CACHED:
-            self._failures.clear()
-        for key in keys:
-            count, _ = self._failures.get(key, (0, 0.0))
-            self._failures[key] = (count + 1, now)
         raise Unauthenticated("The name and the password do not belong together. Check both and try again.")
 
     async def _of_header(self, authorization: str) -> Principal:
@@ -138,10 +135,19 @@ class Authenticator:
         self._cache[key] = (time.monotonic() + _CACHE_S, principal)
         return principal
 
+    def _count(self, keys: tuple[str, ...]) -> None:
+        now = time.monotonic()
+        if len(self._failures) > _MAX_CACHED:
+            self._failures.clear()
+        for key in keys:
+            count, _ = self._failures.get(key, (0, 0.0))
+            self._failures[key] = (count + 1, now)
+
     def _refuse_the_insistent(self, keys: tuple[str, ...]) -> None:
         for key in keys:
             count, at = self._failures.get(key, (0, 0.0))
-            wait = at + min(2.0 ** (count - 3), 300.0) - time.monotonic() if count >= 3 else 0.0
+            over = count - _FREE_TRIES[key.partition(":")[0]]
+            wait = at + min(2.0 ** min(over, 9), 300.0) - time.monotonic() if over >= 0 else 0.0
             if wait > 0:
                 raise TooMany(
                     f"Too many wrong tries. Wait {wait:.0f} seconds and try again.", retry_after_s=round(wait)

@@ -60,10 +60,13 @@ class RouteTable:
                 match = regex.match(path)
                 if match is None:
                     continue
+                try:
+                    params = {name: converters[name].convert(value) for name, value in match.groupdict().items()}
+                except ValueError:  # a number of thousands of digits names nothing
+                    continue
                 methods.extend(by_method)
                 route = _pick(by_method, method)
                 if route is not None:
-                    params = {name: converters[name].convert(value) for name, value in match.groupdict().items()}
                     return route, params, methods
         return None, {}, sorted(set(methods))
 
@@ -156,7 +159,8 @@ class Dispatcher:
             return Response(status_code=499)
         except Exception:
             incident = self.services.ids.ordered("err")
-            logger.exception("%s %s failed (%s)", request.method, request.url.path, incident)
+            # the path as declared: what stands in a path may be a secret
+            logger.exception("%s %s failed (%s)", request.method, route.path if route else "", incident)
             return render(
                 StileError(
                     f"Something went wrong on our side. The server's log says more under {incident}.", id=incident

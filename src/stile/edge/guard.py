@@ -6,6 +6,7 @@ Content-Length and Transfer-Encoding is refused); Fetch metadata for cross-site 
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,6 +16,7 @@ from stile.kernel.settings import Settings
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_HOST_NAME = re.compile(r"[a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\]")
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -79,7 +81,7 @@ class Guard:
             head, colon, port = name.rpartition(":")
             if colon and port.isdigit():
                 name = head
-        return self._any_host or name in self._hosts
+        return name in self._hosts or (self._any_host and _HOST_NAME.fullmatch(name) is not None)
 
     def _cross_site(self, headers: Headers, host: str) -> StileError | None:
         site = headers.get("sec-fetch-site")
@@ -87,9 +89,16 @@ class Guard:
             return Forbidden("This write comes from another web site and is refused.")
         origin = headers.get("origin")
         if origin is not None and origin != "null":
-            parts = urlsplit(origin)
-            if parts.netloc.lower() != host.lower() and origin.rstrip("/") != self._settings.url:
+            if _authority(origin) != host.lower() and origin.rstrip("/") != self._settings.url:
                 return Forbidden("This write comes from another origin and is refused.")
         elif origin == "null":
             return Forbidden("This write comes from a page without an origin and is refused.")
         return None
+
+
+def _authority(origin: str) -> str:
+    """Host and port of an origin; empty for text that is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

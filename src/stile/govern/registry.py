@@ -146,7 +146,7 @@ def create_version(
         run_id = logged_models.get(tx, model_id).source_run_id
     number = model_records.next_version(tx, row)
     snapshot = f"{RESERVED}/{row}/{number}" if root else ""
-    files = artifacts.view(tx, source=root, target=snapshot, by=by) if root else []
+    files = artifacts.view(tx, source=root, target=snapshot) if root else []
     skip = len(snapshot) + 1
     digest = digest_of({file.path[skip:]: file.digest for file in files}) if files else ""
     version_records.add(

@@ -19,7 +19,7 @@ from stile.kernel.errors import Missing
 from stile.people import use_cases
 from stile.people.use_cases import UseCase
 from stile.store.database import Tx
-from stile.train import evidence_records, run_records
+from stile.train import artifact_records, evidence_records, run_records
 
 
 def read_world(tx: Tx, use_case: str, *, policy: CompiledPolicy | None = None) -> World:
@@ -71,9 +71,11 @@ def team_of(tx: Tx, charter: UseCase) -> Team:
 
 
 def candidate_of(tx: Tx, version: ModelVersion, proposer: str = "") -> Candidate:
-    """A registered version with its authors: run owner, registrar, proposer."""
+    """A registered version with its authors: run owner, whoever uploaded its files, registrar, proposer."""
     run = run_records.info(tx, version.run_id) if version.run_id else None
     people = [run.created_by, run.user_id] if run else []
+    if version.snapshot:
+        people += artifact_records.people_below(tx, version.snapshot)
     return Candidate(
         version=version.version,
         digest=version.digest,

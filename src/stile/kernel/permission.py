@@ -85,7 +85,14 @@ GRANTS: dict[Permission, frozenset[Role]] = {
 }
 
 MACHINE_MAY_NEVER = frozenset(
-    {Permission.APPROVE, Permission.APPLY, Permission.FEEDBACK, Permission.PEOPLE_ADMIN, Permission.POLICY_WRITE}
+    {
+        Permission.APPROVE,
+        Permission.APPLY,
+        Permission.FEEDBACK,
+        Permission.PEOPLE_ADMIN,
+        Permission.POLICY_WRITE,
+        Permission.USE_CASE_WRITE,
+    }
 )
 """Acts that only a person may do, whatever roles a service account was given."""
 

@@ -87,8 +87,10 @@ def get(tx: Tx, name: str) -> Account:
     return account
 
 
-def issue_token(tx: Tx, *, person: str, label: str, days: int = 90) -> NewToken:
+def issue_token(tx: Tx, *, person: str, label: str, days: int = 90, by: str = "") -> NewToken:
     """Make a token of an account; its text is in the answer and nowhere else.
+
+    A token made by somebody else is written into the ledger: its maker could act as the account.
 
     Raises:
         Missing: no such account.
@@ -102,6 +104,7 @@ def issue_token(tx: Tx, *, person: str, label: str, days: int = 90) -> NewToken:
     id = account_records.insert_token(
         tx, name=person, hashed=hash_secret(token), label=label[:100], last4=token[-4:], expires_at=expires_at
     )
+    _note_foreign(tx, "token_issued", person, by, label=label[:100], expires_at=expires_at)
     return NewToken(id=id, token=token, person=person, label=label[:100], expires_at=expires_at)
 
 
@@ -121,8 +124,10 @@ def revoke_token(tx: Tx, *, person: str, id: int) -> None:
         raise Missing(f"{person} has no live token number {id}.")
 
 
-def issue_link(tx: Tx, *, person: str, minutes: int = 15) -> str:
+def issue_link(tx: Tx, *, person: str, minutes: int = 15, by: str = "") -> str:
     """Make a one-time way in for an account; returns the secret that goes into the link.
+
+    Written into the ledger when somebody else made it.
 
     Raises:
         Missing: no such account.
@@ -132,7 +137,9 @@ def issue_link(tx: Tx, *, person: str, minutes: int = 15) -> str:
         raise Invalid(f"A sign-in link lives between 1 and {MAX_LINK_MINUTES} minutes.")
     get(tx, person)
     secret = secrets.token_urlsafe(32)
-    account_records.insert_link(tx, name=person, hashed=hash_secret(secret), ends_at=tx.now_ms() + minutes * 60_000)
+    ends_at = tx.now_ms() + minutes * 60_000
+    account_records.insert_link(tx, name=person, hashed=hash_secret(secret), ends_at=ends_at)
+    _note_foreign(tx, "sign_in_link_issued", person, by, expires_at=ends_at)
     return secret
 
 
@@ -183,3 +190,9 @@ def principal_of(tx: Tx, account: Account) -> Principal:
         system_roles=frozenset(account.system_roles),
         team_roles=use_case_records.roles_by_use_case(tx, account.name),
     )
+
+
+def _note_foreign(tx: Tx, kind: str, person: str, by: str, **facts: str | int) -> None:
+    """A ledger entry when somebody was given the means to act as somebody else."""
+    if by and by != person:
+        ledger.append(tx, kind=kind, use_case="", subject=person, body={"account": person, "by": by, **facts})

@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
-from stile.kernel.errors import Corrupt, Exists, Invalid, Missing
-from stile.kernel.permission import TEAM_ROLES, Role
+from stile.kernel.errors import Conflict, Corrupt, Exists, Forbidden, Invalid, Missing
+from stile.kernel.permission import APPROVING_ROLES, TEAM_ROLES, Role
 from stile.people import account_records, use_case_records
 from stile.people.events import MembersChanged, UseCaseCreated
 from stile.people.use_case_records import Member
@@ -80,9 +80,17 @@ def amend(tx: Tx, *, name: str, charter: Charter, by: str) -> UseCase:
 
     Raises:
         Missing: no such use case.
+        Conflict: it would become solo while several people are on its team.
     """
-    get(tx, name)
+    before = get(tx, name)
     _check(charter)
+    if charter.solo and not before.solo:
+        team = sorted({member.person for member in members(tx, name)})
+        if len(team) > 1:
+            raise Conflict(
+                f"{name} has a team ({', '.join(team[:10])}), so it cannot be solo: approvals need a second person. "
+                "Take the others off the team first if one person really works alone."
+            )
     use_case_records.update(tx, name, msgspec.json.encode(charter))
     ledger.append(tx, kind="charter_amended", use_case=name, subject=name, body={"charter": charter, "by": by})
     return get(tx, name)
@@ -132,14 +140,22 @@ def set_roles(tx: Tx, *, name: str, person: str, roles: Iterable[Role], by: str)
     Raises:
         Missing: no such use case or account.
         Invalid: a role is not one of a team.
+        Forbidden: somebody gives themselves a role whose holders approve, in a use case that is not solo.
     """
-    get(tx, name)
+    solo = get(tx, name).solo
     if account_records.find(tx, person) is None:
         raise Missing(f"There is no account called {person!r}. Make one with: stile user add {person}.")
     wanted = sorted(set(roles))
     for role in wanted:
         if role not in TEAM_ROLES:
             raise Invalid(f"{role} is not a role in a use case. These are: {', '.join(TEAM_ROLES)}.")
+    if person == by and not solo:
+        held = {member.role for member in members(tx, name) if member.person == person}
+        gained = [role for role in wanted if role in APPROVING_ROLES and role not in held]
+        if gained:
+            raise Forbidden(
+                f"Nobody gives themselves a role that approves ({', '.join(gained)}). Ask another person to do it."
+            )
     use_case_records.set_roles(tx, name, person, wanted, by)
     ledger.append(
         tx, kind="roles_set", use_case=name, subject=person,

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import apsw
 
 from stile.kernel.clock import Clock, SystemClock
-from stile.kernel.errors import Corrupt, StileError, StorageFull, Unavailable
+from stile.kernel.errors import Corrupt, Invalid, StileError, StorageFull, Unavailable
 from stile.kernel.events import Event, encode_event
 from stile.kernel.ids import Ids, RandomIds
 from stile.store import outbox
@@ -30,6 +30,7 @@ T = TypeVar("T")
 _GROUP_LIMIT = 512
 _READERS = 4
 _STATEMENT_CACHE = 256
+_NOT_STORABLE = (OverflowError, UnicodeEncodeError)
 
 
 class SqliteTx:
@@ -131,7 +132,7 @@ class SqliteDatabase:
                 return work(SqliteTx(connection, self._clock, self._ids))
             finally:
                 connection.execute("ROLLBACK")
-        except apsw.Error as error:
+        except (apsw.Error, *_NOT_STORABLE) as error:
             raise _translated(error) from error
         finally:
             self._readers.put(connection)
@@ -232,7 +233,7 @@ class SqliteDatabase:
             if reason is None:
                 write.future.set_result(result)
             else:
-                write.future.set_exception(_translated(reason) if isinstance(reason, apsw.Error) else reason)
+                write.future.set_exception(_translated(reason))
         if emitted:
             for listener in self._listeners:
                 listener()
@@ -242,6 +243,10 @@ def _translated(error: BaseException) -> BaseException:
     """The engine's error in Stile's words."""
     if isinstance(error, StileError):
         return error
+    if isinstance(error, OverflowError):
+        return Invalid("A number is too large: whole numbers may have 64 bits. Send a smaller one.")
+    if isinstance(error, UnicodeEncodeError):
+        return Invalid("A text holds half a character pair, which is not valid Unicode. Send it as UTF-8.")
     if isinstance(error, apsw.FullError):
         return StorageFull("The disk is full, so nothing was stored. Free some space and try again.")
     if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.PermissionsError | apsw.IOError):

@@ -39,6 +39,12 @@ def below(tx: Tx, folder: str) -> list[Artifact]:
     return [Artifact(path=p, digest=d, size=s, at=a, by=b) for p, d, s, a, b in rows]
 
 
+def people_below(tx: Tx, folder: str) -> list[str]:
+    """Everybody who put a file there that is below a folder."""
+    sql = "SELECT DISTINCT by_name FROM artifacts WHERE path > ? AND path < ? ORDER BY by_name"
+    return [by for (by,) in tx.all(sql, (folder + "/", folder + "0"))]
+
+
 def has_below(tx: Tx, folder: str) -> bool:
     """Whether anything lies below a folder."""
     sql = "SELECT 1 FROM artifacts WHERE path > ? AND path < ? LIMIT 1"

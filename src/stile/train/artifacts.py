@@ -80,14 +80,14 @@ def remove(tx: Tx, path: str) -> int:
     return records.drop(tx, path)
 
 
-def view(tx: Tx, *, source: str, target: str, by: str) -> list[Artifact]:
-    """A second, unchangeable name in the registry's part for everything below ``source``; what it holds."""
+def view(tx: Tx, *, source: str, target: str) -> list[Artifact]:
+    """A second, unchangeable name in the registry's part for all below ``source``; who put a file there stays known."""
     files = listing(tx, source)
     if len(files) > _MOST_FILES:
         raise Invalid(f"A version may have at most {_MOST_FILES} files; there are {len(files)} below {source!r}.")
     for artifact in files:
         path = target + artifact.path[len(source) :]
-        records.put(tx, path=path, digest=artifact.digest, size=artifact.size, by=by)
+        records.put(tx, path=path, digest=artifact.digest, size=artifact.size, by=artifact.by)
     return listing(tx, target) if files else []
 
 

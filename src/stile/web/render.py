@@ -240,5 +240,8 @@ def error_page(error: StileError, request: Request) -> Response:
 def _path_of(referer: str) -> str:
     from urllib.parse import urlsplit  # noqa: PLC0415
 
-    parts = urlsplit(referer)
+    try:
+        parts = urlsplit(referer)
+    except ValueError:
+        return "/"
     return parts.path + (f"?{parts.query}" if parts.query else "") or "/"

@@ -245,8 +245,10 @@ def logged_model(found: LoggedModel, registrations: Iterable[tuple[str, int]] = 
 def _without_nulls(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.convert(_stripped(msgspec.json.decode(body)), kind, strict=False)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except msgspec.ValidationError as error:
         raise Invalid(f"Invalid value for a parameter supplied: {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"The body is not valid JSON: {error}.") from error
 
 
 def _stripped(value: Any) -> Any:

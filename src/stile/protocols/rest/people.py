@@ -110,7 +110,9 @@ async def _create_token(call: Call) -> Response:
     person = call.path("person")
     _own_or_admin(call, person)
     wanted = await call.json(_NewToken)
-    made = await call.write(lambda tx: accounts.issue_token(tx, person=person, label=wanted.label, days=wanted.days))
+    made = await call.write(
+        lambda tx: accounts.issue_token(tx, person=person, label=wanted.label, days=wanted.days, by=call.principal.name)
+    )
     return json_response(made, 201)
 
 
@@ -132,7 +134,9 @@ async def _revoke_token(call: Call) -> Response:
 async def _create_link(call: Call) -> Response:
     person = call.path("person")
     wanted = await call.json(_NewLink)
-    secret = await call.write(lambda tx: accounts.issue_link(tx, person=person, minutes=wanted.minutes))
+    secret = await call.write(
+        lambda tx: accounts.issue_link(tx, person=person, minutes=wanted.minutes, by=call.principal.name)
+    )
     return json_response({"person": person, "url": f"{call.services.settings.url}/sign-in/{secret}"}, 201)
 
 
