@@ -8,6 +8,7 @@ acknowledged write survive power loss; the sharing makes that nearly free under 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -50,9 +51,11 @@ class SqliteTx:
         return self._cursor.execute(sql, params).fetchall()
 
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
-        row: Row | None = self._cursor.execute(sql, params).fetchone()
-        self._cursor.close()
-        self._cursor = self._connection.cursor()
+        cursor = self._cursor.execute(sql, params)
+        row: Row | None = cursor.fetchone()
+        if row is not None and cursor.fetchone() is not None:  # more rows wait: let go of the statement
+            cursor.close()
+            self._cursor = self._connection.cursor()
         return row
 
     def scalar(self, sql: str, params: Sequence[Any] = ()) -> Any:
@@ -83,12 +86,30 @@ class SqliteTx:
 
 
 class _Write:
-    __slots__ = ("future", "relaxed", "work")
+    """One piece of work for the writer, and who waits for it: a thread, or a task of an event loop."""
 
-    def __init__(self, work: Callable[[Tx], Any], relaxed: bool) -> None:
+    __slots__ = ("error", "future", "loop", "result", "work")
+
+    def __init__(
+        self,
+        work: Callable[[Tx], Any],
+        future: Future[Any] | asyncio.Future[Any],
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self.work = work
-        self.relaxed = relaxed
-        self.future: Future[Any] = Future()
+        self.future = future
+        self.loop = loop
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def settle(self) -> None:
+        """Hand over the outcome; in the loop's thread when a task waits, who may have been cancelled meanwhile."""
+        if self.future.cancelled():
+            return
+        if self.error is None:
+            self.future.set_result(self.result)
+        else:
+            self.future.set_exception(self.error)
 
 
 class SqliteDatabase:
@@ -138,16 +159,19 @@ class SqliteDatabase:
             self._readers.put(connection)
 
     def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
-        result: T = self._submit(work, relaxed).result()
-        return result
+        future: Future[T] = Future()
+        self._submit(_Write(work, future))
+        return future.result()
 
     async def aread(self, work: Callable[[Tx], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.read, work)
 
     async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
-        # The commit happens whether or not the caller still waits: shield it from cancellation.
-        result: T = await asyncio.shield(asyncio.wrap_future(self._submit(work, relaxed)))
-        return result
+        # The commit happens whether or not the caller still waits: cancelling only stops the waiting.
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._submit(_Write(work, future, loop))
+        return await future
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
@@ -163,12 +187,10 @@ class SqliteDatabase:
             self._readers.get().close()
         self._writer_connection.close()
 
-    def _submit(self, work: Callable[[Tx], Any], relaxed: bool) -> Future[Any]:
+    def _submit(self, write: _Write) -> None:
         if self._closed:
             raise Unavailable("The store is closed; the server is shutting down.")
-        write = _Write(work, relaxed)
         self._queue.put(write)
-        return write.future
 
     def _open(self, *, writer: bool) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writer else 0)
@@ -204,39 +226,74 @@ class SqliteDatabase:
 
     def _commit_group(self, group: list[_Write]) -> None:
         connection = self._writer_connection
-        outcomes: list[tuple[_Write, Any, BaseException | None]] = []
-        emitted = False
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for write in group:
-                connection.execute("SAVEPOINT one")
-                tx = SqliteTx(connection, self._clock, self._ids)
-                try:
-                    outcomes.append((write, write.work(tx), None))
-                    connection.execute("RELEASE one")
-                    emitted = emitted or tx.emitted
-                except (apsw.FullError, apsw.IOError):
-                    raise
-                except BaseException as error:  # handed to whoever asked for this write
-                    outcomes.append((write, None, error))
-                    connection.execute("ROLLBACK TO one")
-                    connection.execute("RELEASE one")
-            connection.execute("COMMIT")
+            emitted = self._run_alone(group[0]) if len(group) == 1 else self._run_each(group)
+            if not connection.get_autocommit():
+                connection.execute("COMMIT")
         except apsw.Error as error:
+            emitted = False
             if not connection.get_autocommit():
                 connection.execute("ROLLBACK")
             failure = _translated(error)
             for write in group:
-                write.future.set_exception(failure)
-            return
-        for write, result, reason in outcomes:
-            if reason is None:
-                write.future.set_result(result)
-            else:
-                write.future.set_exception(_translated(reason))
+                write.error = failure
+        _settle(group)
         if emitted:
             for listener in self._listeners:
                 listener()
+
+    def _run_alone(self, write: _Write) -> bool:
+        """Run the only write of a group; it has the whole transaction to itself. Says whether it emitted events."""
+        tx = SqliteTx(self._writer_connection, self._clock, self._ids)
+        try:
+            write.result = write.work(tx)
+        except (apsw.FullError, apsw.IOError):
+            raise
+        except BaseException as error:  # handed to whoever asked for this write
+            write.error = _translated(error) if isinstance(error, apsw.Error) else error
+            if not self._writer_connection.get_autocommit():
+                self._writer_connection.execute("ROLLBACK")
+            return False
+        return tx.emitted
+
+    def _run_each(self, group: list[_Write]) -> bool:
+        """Run each write inside a savepoint of its own. Says whether any that stays has emitted events."""
+        connection = self._writer_connection
+        execute = connection.cursor().execute
+        emitted = False
+        for write in group:
+            execute("SAVEPOINT one")
+            tx = SqliteTx(connection, self._clock, self._ids)
+            try:
+                write.result = write.work(tx)
+                execute("RELEASE one")
+                emitted = emitted or tx.emitted
+            except (apsw.FullError, apsw.IOError):
+                raise
+            except BaseException as error:  # handed to whoever asked for this write
+                write.error = _translated(error) if isinstance(error, apsw.Error) else error
+                execute("ROLLBACK TO one")
+                execute("RELEASE one")
+        return emitted
+
+
+def _settle(group: Sequence[_Write]) -> None:
+    """Tell everybody who waits; an event loop is woken once for all of its tasks."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
+    for write in group:
+        if write.loop is None:
+            write.settle()
+        else:
+            by_loop.setdefault(write.loop, []).append(write)
+    for loop, writes in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle_here, writes)
+
+
+def _settle_here(writes: Sequence[_Write]) -> None:
+    for write in writes:
+        write.settle()
 
 
 def _translated(error: BaseException) -> BaseException:
