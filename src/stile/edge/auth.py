@@ -26,6 +26,8 @@ from stile.people.tokens import hash_secret
 from stile.store.database import Database
 
 SESSION_COOKIE = "stile"
+_CREDENTIALS = frozenset({b"authorization", b"cookie"})
+_LOOPBACK = frozenset({"127.0.0.1", "::1"})
 _CACHE_S = 2.0
 _TOUCH_MS = 60_000
 _MAX_CACHED = 10_000
@@ -37,9 +39,19 @@ class Authenticator:
 
     def __init__(self, db: Database, settings: Settings) -> None:
         self._db = db
-        self._settings = settings
+        self._local_may_enter = settings.on_loopback and not settings.require_token
         self._cache: dict[str, tuple[float, Principal]] = {}
         self._failures: dict[str, tuple[int, float]] = {}
+
+    def at_once(self, request: Request) -> Principal | None:
+        """The principal when it is plain without a look-up: this machine's user who shows no credential. Else None."""
+        client = request.scope.get("client")
+        if not self._local_may_enter or (client is not None and client[0] not in _LOOPBACK):
+            return None
+        for name, _ in request.scope["headers"]:
+            if name in _CREDENTIALS:
+                return None
+        return LOCAL_USER
 
     async def principal(self, request: Request) -> Principal:
         """Who makes this request.
@@ -55,7 +67,7 @@ class Authenticator:
             principal = await self._of_session(session)
             if principal is not None:
                 return principal
-        if self._settings.on_loopback and not self._settings.require_token and _from_this_machine(request):
+        if self._local_may_enter and _from_this_machine(request):
             return LOCAL_USER
         return NOBODY
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import compile_path
@@ -50,7 +49,8 @@ class RouteTable:
         """(route, path parameters, methods the path knows); the route is None when nothing fits."""
         known = self._exact.get(path)
         if known is not None:
-            return _pick(known, method), {}, sorted(known)
+            route = _pick(known, method)
+            return route, {}, [] if route else sorted(known)
         segments = path.split("/")
         methods: list[str] = []
         for depth in self._depths:
@@ -117,7 +117,7 @@ class Dispatcher:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                guard.adorn(MutableHeaders(scope=message), path=path)
+                message["headers"] = guard.adorned(message.get("headers", ()), path=path)
             await send(message)
 
         try:
@@ -133,19 +133,20 @@ class Dispatcher:
             await late(scope, receive, send_adorned)
 
     async def _respond(self, request: Request, route: Route | None, known: list[str]) -> Response:
-        render = route.on_error if route is not None else lambda error, _: error_response(error)
+        render = route.on_error if route is not None else plain_error
         settings = self.services.settings
         limit = settings.max_upload_bytes if route is not None and route.streams else settings.max_json_bytes
         try:
-            refusal = self._guard.refusal(request.method, Headers(scope=request.scope), limit=limit)
+            refusal = self._guard.refusal(request.scope["method"], request.scope["headers"], limit=limit)
             if refusal is not None:
                 return render(refusal, request)
             if route is None:
                 return self._no_route(request, known)
-            principal = await self.services.authenticator.principal(request)
+            authenticator = self.services.authenticator
+            principal = authenticator.at_once(request) or await authenticator.principal(request)
             use_case = request.path_params.get("use_case")
             verdict = may(principal, route.permission, use_case)
-            if not verdict.allowed and not await self._solo_allows(principal.kind, route.permission, use_case):
+            if not verdict.allowed and not self._solo_allows(principal.kind, route.permission, use_case):
                 if principal.kind is PrincipalKind.NOBODY:
                     return render(Unauthenticated("Sign in first, or send 'Authorization: Bearer <token>'."), request)
                 message = f"{principal.name} may not do this: {verdict.reason}."
@@ -168,7 +169,7 @@ class Dispatcher:
                 request,
             )
 
-    async def _solo_allows(self, kind: PrincipalKind, permission: Permission, use_case: str | None) -> bool:
+    def _solo_allows(self, kind: PrincipalKind, permission: Permission, use_case: str | None) -> bool:
         """Whether the one thing denied is an approval by the local user, left to the check against the record."""
         return kind is PrincipalKind.LOCAL and permission is Permission.APPROVE and use_case is None
 

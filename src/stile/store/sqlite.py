@@ -158,7 +158,7 @@ class SqliteDatabase:
         finally:
             self._readers.put(connection)
 
-    def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
+    def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:  # noqa: ARG002  every write is synced
         future: Future[T] = Future()
         self._submit(_Write(work, future))
         return future.result()
