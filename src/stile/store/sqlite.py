@@ -166,7 +166,7 @@ class SqliteDatabase:
     async def aread(self, work: Callable[[Tx], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.read, work)
 
-    async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
+    async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:  # noqa: ARG002  the same
         # The commit happens whether or not the caller still waits: cancelling only stops the waiting.
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
