@@ -4,6 +4,9 @@ import { compile } from "vega-lite";
 import { parse, View, Warn } from "vega";
 import { token } from "./tokens.js";
 
+// The same in both themes: specs write dark text on its light end and light text on its dark end.
+const RAMP = ["#e3ecf6", "#1c5fa8"];
+
 function look() {
   const ink = token("ink"), soft = token("soft"), line = token("line");
   const axis = { labelColor: soft, titleColor: soft, gridColor: line, domainColor: line, tickColor: line, titleFontWeight: "normal", labelFontSize: 12, titleFontSize: 12 };
@@ -14,7 +17,7 @@ function look() {
     legend: { labelColor: ink, titleColor: soft, labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" },
     title: { color: ink, fontSize: 13, fontWeight: 600, anchor: "start" },
     view: { stroke: "transparent" },
-    range: { category: [token("eng"), token("ds"), token("pass"), token("wait"), token("fail"), token("soft")], heatmap: [token("paper"), token("eng")], ramp: [token("paper"), token("eng")] },
+    range: { category: [token("eng"), token("ds"), token("pass"), token("wait"), token("fail"), token("soft")], heatmap: RAMP, ramp: RAMP },
     mark: { color: token("eng") },
     text: { color: ink },
     rule: { color: soft },

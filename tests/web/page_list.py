@@ -1,0 +1,51 @@
+"""Every page there is, with what makes its address."""
+
+from __future__ import annotations
+
+from web_world import USE_CASE, World
+
+NAMES = (
+    "inbox", "portfolio", "use case", "plan", "experiments", "experiments of a use case", "runs", "runs found", "runs sorted",
+    "run", "graph", "model", "gate of the waiting", "gate of the rejected", "gate of the champion", "decisions", "decision",
+    "evidence", "monitor", "feedback", "prediction", "board", "card", "people", "ledger", "sign in", "style",
+)  # fmt: skip
+
+
+def address(name: str, world: World) -> str:
+    """The path of a page in this world."""
+    model = f"/models/{USE_CASE}"
+    return {
+        "inbox": "/",
+        "portfolio": "/portfolio",
+        "use case": f"/use-cases/{USE_CASE}",
+        "plan": f"/use-cases/{USE_CASE}/plan",
+        "experiments": "/experiments",
+        "experiments of a use case": f"/experiments?use_case={USE_CASE}",
+        "runs": f"/experiments/{world.experiment_id}",
+        "runs found": f"/experiments/{world.experiment_id}?filter=metrics.auc+%3E+0.92",
+        "runs sorted": f"/experiments/{world.experiment_id}?sort=metrics.`auc`+DESC",
+        "run": f"/runs/{world.run_id}",
+        "graph": f"/graphs/{world.graph}",
+        "model": model,
+        "gate of the waiting": f"{model}/versions/2/gate",
+        "gate of the rejected": f"{model}/versions/3/gate",
+        "gate of the champion": f"{model}/versions/1/gate?metric=auc",
+        "decisions": "/decisions",
+        "decision": f"/decisions/{world.decision}",
+        "evidence": f"/evidence/{world.evidence}",
+        "monitor": f"{model}/monitor",
+        "feedback": f"/feedback?model={USE_CASE}",
+        "prediction": f"/predictions/{world.prediction}",
+        "board": f"/board?use_case={USE_CASE}",
+        "card": f"/cards/{world.card}",
+        "people": "/people",
+        "ledger": "/ledger",
+        "sign in": "/sign-in",
+        "style": "/style",
+    }[name]
+
+
+def json_address(path: str) -> str:
+    """Where the same page is as JSON."""
+    head, mark, query = path.partition("?")
+    return ("/inbox" if head == "/" else head) + ".json" + mark + query
