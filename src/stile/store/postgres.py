@@ -1,0 +1,424 @@
+"""The engine for many servers: PostgreSQL, one order of commits, group commit, a pool of readers.
+
+The invariant. All writes of an installation, from whichever server process, happen one
+transaction after the other: each transaction first takes the store's write lock (an advisory
+lock that PostgreSQL releases after the commit has become visible). It follows that
+
+- a verb sees everything earlier writes did, as on SQLite: what it checks still holds when it commits;
+- the ledger's positions follow each other without a gap, whoever appends;
+- the outbox's positions become visible in their own order: a reader that has seen position 7 will
+  never later see a 6.
+
+The lock is held for one group of writes: all that waited in this process share one transaction
+and one sync, each inside its own savepoint so that a failure takes back only its own rows. The
+lock queue is fair, so several servers take turns.
+
+Nothing is guessed when a connection breaks during a commit. Every transaction leaves its number
+in the row of its writer (``store_writers``); a new connection takes the write lock, which waits
+for whatever is left of the old transaction, and reads whether the number has arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import psycopg
+
+from stile.kernel.clock import Clock, SystemClock
+from stile.kernel.errors import StileError, Unavailable
+from stile.kernel.events import Event, encode_event
+from stile.kernel.ids import Ids, RandomIds
+from stile.store import outbox
+from stile.store.database import Row, Tx
+from stile.store.migrations import migrate
+from stile.store.postgres_connection import (
+    AGAIN,
+    Connection,
+    check_server,
+    connect,
+    in_our_words,
+    is_lost,
+    translated_sql,
+)
+
+T = TypeVar("T")
+
+_GROUP_LIMIT = 512
+_READERS = 4
+_LOCK = 7_070_000_001
+_CHANNEL = "stile_events"
+_RECONNECT_S = 10.0
+_FORGET_WRITERS_MS = 30 * 86_400_000
+_WRITER_SESSION = """
+SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '60s';
+SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
+"""
+_READER_SESSION = """
+SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s';
+SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on
+"""
+_WRITERS_TABLE = (
+    "CREATE TABLE IF NOT EXISTS store_writers "
+    "(writer TEXT PRIMARY KEY, number BIGINT NOT NULL, at BIGINT NOT NULL) WITH (fillfactor = 50)"
+)
+
+
+class PostgresTx:
+    """A transaction on one connection; see ``store.database.Tx`` for the promises."""
+
+    __slots__ = ("_clock", "_cursor", "_ids", "_now", "emitted", "wrote")
+
+    def __init__(self, connection: Connection, clock: Clock, ids: Ids) -> None:
+        self._cursor = connection.cursor(binary=True)
+        self._clock = clock
+        self._ids = ids
+        self._now: int | None = None
+        self.emitted = False
+        self.wrote = False
+
+    def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        self._execute(sql, params)
+        return self._cursor.fetchall()
+
+    def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        self._execute(sql, params)
+        return self._cursor.fetchone()
+
+    def scalar(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        row = self.one(sql, params)
+        return None if row is None else row[0]
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        self._execute(sql, params)
+        return max(0, self._cursor.rowcount)
+
+    def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        self.wrote = True
+        self._cursor.executemany(translated_sql(sql), rows)
+
+    def now_ms(self) -> int:
+        if self._now is None:
+            self._now = self._clock.now_ms()
+        return self._now
+
+    def new_hex(self) -> str:
+        return self._ids.hex32()
+
+    def new_id(self, prefix: str) -> str:
+        return self._ids.ordered(prefix)
+
+    def emit(self, event: Event) -> None:
+        self.emitted = True
+        outbox.append(self, event.name, encode_event(event))
+
+    def _execute(self, sql: str, params: Sequence[Any]) -> None:
+        if not self.wrote and not sql.startswith("SELECT"):
+            self.wrote = True
+        self._cursor.execute(translated_sql(sql), params)
+
+
+class _Write:
+    __slots__ = ("future", "relaxed", "work")
+
+    def __init__(self, work: Callable[[Tx], Any], relaxed: bool) -> None:
+        self.work = work
+        self.relaxed = relaxed
+        self.future: Future[Any] = Future()
+
+
+class _RunAgain(Exception):
+    """The group left nothing behind, for a reason that may not come twice."""
+
+
+class _Outcomes:
+    """What became of the writes of one group."""
+
+    def __init__(self) -> None:
+        self.results: list[tuple[_Write, Any, BaseException | None]] = []
+        self.emitted = False
+        self.wrote = False
+
+
+class PostgresDatabase:
+    """A ``Database`` in PostgreSQL, shared with every other server of the installation.
+
+    Args:
+        url: ``postgresql://user:password@host:port/database``; the database exists, its tables need not.
+        clock, ids: sources of time and identifiers, injected for tests.
+        reconnect_s: how long a write or read waits for a server that went away.
+
+    Raises:
+        Unavailable: it cannot be reached.
+        Invalid: the address, the user or the database cannot be used; says why.
+        Corrupt: the tables were written by a newer Stile.
+    """
+
+    def __init__(
+        self, url: str, *, clock: Clock | None = None, ids: Ids | None = None, reconnect_s: float = _RECONNECT_S
+    ) -> None:
+        self._url = url
+        self._clock = clock or SystemClock()
+        self._ids = ids or RandomIds(self._clock)
+        self._reconnect_s = reconnect_s
+        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[], None]] = []
+        self._closed = False
+        self._name = RandomIds(SystemClock()).hex32()  # of this writer; never shared, also not in tests with fixed ids
+        self._number = 0
+        self._writer: Connection | None = None
+        self._writer_pid = 0
+        self._prepare()
+        self._readers: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
+        for _ in range(_READERS):
+            self._readers.put(None)  # opened when first needed
+        self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="stile-read")
+        self._thread = threading.Thread(target=self._serve_writes, name="stile-write", daemon=True)
+        self._thread.start()
+        self._hearing = threading.Event()
+        self._ear = threading.Thread(target=self._listen, name="stile-listen", daemon=True)
+        self._ear.start()
+
+    def read(self, work: Callable[[Tx], T]) -> T:
+        if self._closed:
+            raise Unavailable("The store is closed; the server is shutting down.")
+        connection = self._readers.get()
+        try:
+            while True:
+                fresh = connection is None
+                if connection is None:
+                    connection = connect(self._url, session=_READER_SESSION, wait_s=self._reconnect_s)
+                try:
+                    return self._read_on(connection, work)
+                except psycopg.Error as error:
+                    if not is_lost(connection, error):
+                        raise in_our_words(error) from error
+                    connection.close()
+                    connection = None
+                    if fresh:  # once on a kept connection, once on a new one
+                        raise in_our_words(error) from error
+                except (OverflowError, UnicodeEncodeError) as error:
+                    raise in_our_words(error) from error
+        finally:
+            self._readers.put(connection)
+
+    def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
+        result: T = self._submit(work, relaxed).result()
+        return result
+
+    async def aread(self, work: Callable[[Tx], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self.read, work)
+
+    async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
+        # The commit happens whether or not the caller still waits: shield it from cancellation.
+        result: T = await asyncio.shield(asyncio.wrap_future(self._submit(work, relaxed)))
+        return result
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        self._listeners.append(listener)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        self._pool.shutdown(wait=True)
+        if self._writer is not None:
+            try:
+                self._writer.execute(f"DELETE FROM store_writers WHERE writer = '{self._name}'; NOTIFY {_CHANNEL}")
+            except psycopg.Error:
+                self._hearing.set()  # the row is forgotten after a month, the ear stops by itself
+            self._writer.close()
+        self._ear.join(2)
+        for _ in range(_READERS):
+            connection = self._readers.get()
+            if connection is not None:
+                connection.close()
+
+    def _prepare(self) -> None:
+        """Open the writer and bring the tables up to date. Servers that start together take turns."""
+        connection = self._open_writer(wait_s=0.0)
+        try:
+            check_server(connection)
+            connection.execute(f"SELECT pg_advisory_lock({_LOCK})")
+            tx = PostgresTx(connection, self._clock, self._ids)
+            tx.run(_WRITERS_TABLE)
+            tx.run("DELETE FROM store_writers WHERE at < ?", (self._clock.now_ms() - _FORGET_WRITERS_MS,))
+            migrate(tx, dialect="postgres")
+            connection.execute(f"SELECT pg_advisory_unlock({_LOCK})")
+        except BaseException as error:
+            connection.close()
+            raise in_our_words(error) from error
+
+    def _open_writer(self, *, wait_s: float) -> Connection:
+        connection = self._writer = connect(self._url, session=_WRITER_SESSION, wait_s=wait_s)
+        self._writer_pid = connection.info.backend_pid
+        return connection
+
+    def _read_on(self, connection: Connection, work: Callable[[Tx], T]) -> T:
+        connection.execute("BEGIN")
+        try:
+            return work(PostgresTx(connection, self._clock, self._ids))
+        finally:
+            if not connection.closed and not connection.broken:
+                connection.execute("ROLLBACK")
+
+    def _submit(self, work: Callable[[Tx], Any], relaxed: bool) -> Future[Any]:
+        if self._closed:
+            raise Unavailable("The store is closed; the server is shutting down.")
+        write = _Write(work, relaxed)
+        self._queue.put(write)
+        return write.future
+
+    def _serve_writes(self) -> None:
+        stopping = False
+        while not stopping:
+            first = self._queue.get()
+            if first is None:
+                return
+            group = [first]
+            while len(group) < _GROUP_LIMIT:
+                try:
+                    following = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    stopping = True
+                    break
+                group.append(following)
+            self._commit_group(group)
+
+    def _commit_group(self, group: list[_Write]) -> None:
+        try:
+            try:
+                outcomes = self._attempt(group)
+            except _RunAgain:
+                outcomes = self._attempt(group)
+        except BaseException as error:  # handed to whoever waits: the writer itself goes on
+            failure = in_our_words(error.__cause__ or error if isinstance(error, _RunAgain) else error)
+            for write in group:
+                write.future.set_exception(failure)
+            return
+        for write, result, reason in outcomes.results:
+            if reason is None:
+                write.future.set_result(result)
+            else:
+                write.future.set_exception(in_our_words(reason))
+        if outcomes.emitted:
+            self._tell()
+
+    def _attempt(self, group: list[_Write]) -> _Outcomes:
+        """Run the group in one transaction.
+
+        Raises:
+            _RunAgain: nothing was stored; a second attempt may do better.
+            Unavailable: PostgreSQL is away, or it is unknown whether the group was stored.
+        """
+        connection = self._writer or self._open_writer(wait_s=self._reconnect_s)
+        try:
+            outcomes = self._run(connection, group)
+        except psycopg.Error as error:
+            if is_lost(connection, error):
+                self._drop_writer()
+                raise _RunAgain from error
+            connection.execute("ROLLBACK")
+            if isinstance(error, AGAIN):
+                raise _RunAgain from error
+            raise
+        if not outcomes.wrote:
+            self._end_without_rows(connection)
+            return outcomes
+        self._number += 1
+        try:
+            connection.execute(self._ending(outcomes))
+        except psycopg.Error as error:
+            if not is_lost(connection, error):
+                connection.execute("ROLLBACK")
+                raise
+            self._drop_writer()
+            if not self._arrived(self._number):
+                raise _RunAgain from error
+        return outcomes
+
+    def _run(self, connection: Connection, group: list[_Write]) -> _Outcomes:
+        alone = len(group) == 1
+        outcomes = _Outcomes()
+        beginning = f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK})"
+        if all(write.relaxed for write in group):
+            beginning += "; SET LOCAL synchronous_commit = off"
+        connection.execute(beginning if alone else f"{beginning}; SAVEPOINT one")
+        for write in group:
+            tx = PostgresTx(connection, self._clock, self._ids)
+            try:
+                result = write.work(tx)
+                if not alone:
+                    connection.execute("RELEASE one; SAVEPOINT one")
+                outcomes.results.append((write, result, None))
+                outcomes.emitted = outcomes.emitted or tx.emitted
+                outcomes.wrote = outcomes.wrote or tx.wrote
+            except BaseException as error:  # handed to whoever asked for this write
+                if isinstance(error, psycopg.Error) and (is_lost(connection, error) or isinstance(error, AGAIN)):
+                    raise
+                outcomes.results.append((write, None, error))
+                if not alone:
+                    connection.execute("ROLLBACK TO one")
+        return outcomes
+
+    def _ending(self, outcomes: _Outcomes) -> str:
+        mark = (
+            f"INSERT INTO store_writers VALUES ('{self._name}', {self._number}, {self._clock.now_ms()}) "
+            "ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at; "
+        )
+        return f"{mark}NOTIFY {_CHANNEL}; COMMIT" if outcomes.emitted else f"{mark}COMMIT"
+
+    def _end_without_rows(self, connection: Connection) -> None:
+        try:
+            connection.execute("ROLLBACK")
+        except psycopg.Error:  # nothing was to be kept; the next write opens a new connection
+            self._drop_writer()
+
+    def _arrived(self, number: int) -> bool:
+        """Whether the transaction with this number was committed; asked after its connection broke."""
+        try:
+            connection = self._open_writer(wait_s=self._reconnect_s)
+            connection.execute(f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK})")
+            found = PostgresTx(connection, self._clock, self._ids).scalar(
+                "SELECT number FROM store_writers WHERE writer = ?", (self._name,)
+            )
+            connection.execute("ROLLBACK")
+        except (psycopg.Error, StileError) as error:
+            self._drop_writer()
+            raise Unavailable(
+                "PostgreSQL went away during a commit and has not come back: it is not known whether the last write "
+                "was stored. Look before you send it again.",
+                outcome="unknown",
+            ) from error
+        return bool(found == number)
+
+    def _drop_writer(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    def _listen(self) -> None:
+        """Wake the listeners for commits of other servers, and once after every break, as some may have been missed."""
+        while not self._closed:
+            try:
+                with connect(self._url, session=f"LISTEN {_CHANNEL}") as connection:
+                    self._tell()
+                    while not self._closed and not connection.closed:
+                        for notice in connection.notifies(timeout=30.0, stop_after=1):
+                            if notice.pid != self._writer_pid:  # our own commits were told by the writer
+                                self._tell()
+            except (psycopg.Error, StileError):
+                self._hearing.wait(0.3)
