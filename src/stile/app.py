@@ -38,7 +38,8 @@ from stile.protocols.rest import work as work_routes
 from stile.protocols.rest.openapi import openapi_routes
 from stile.store import checkpoints
 from stile.store.blobs import LocalBlobs
-from stile.store.sqlite import SqliteDatabase
+from stile.store.database import Database
+from stile.store.engines import open_database
 from stile.web import routes as web
 from stile.web.render import error_page
 from stile.work.dbos_engine import DbosBackground
@@ -88,8 +89,12 @@ def build(
     clock = clock or SystemClock()
     ids = ids or RandomIds(clock)
     folder = Path(settings.data_dir)
-    lock = _claim(folder)
-    db = SqliteDatabase(folder / "stile.db", clock=clock, ids=ids)
+    lock = _claim(folder, shared=settings.store != "sqlite")
+    try:
+        db = open_database(settings.store, folder, clock=clock, ids=ids)
+    except StileError:
+        lock.close()
+        raise
     try:
         _refuse_open_door(settings, db)
     except StileError:
@@ -190,8 +195,11 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)  # type: ignore[arg-type]
 
 
-def _claim(folder: Path) -> IO[str]:
-    """Take the data folder for this process; the lock goes away with the process, however it ends."""
+def _claim(folder: Path, *, shared: bool) -> IO[str]:
+    """Take the data folder for this process; the lock goes away with the process, however it ends.
+
+    Servers on PostgreSQL may share one (``shared``): blobs are written once under their digest.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("a+")
@@ -200,7 +208,7 @@ def _claim(folder: Path) -> IO[str]:
             f"The data folder {folder} cannot be used ({error.strerror}). Choose another with --data."
         ) from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         lock.seek(0)
         holder = lock.read().strip()
@@ -215,7 +223,7 @@ def _claim(folder: Path) -> IO[str]:
     return lock
 
 
-def _refuse_open_door(settings: Settings, db: SqliteDatabase) -> None:
+def _refuse_open_door(settings: Settings, db: Database) -> None:
     if settings.on_loopback:
         return
     operators = [a for a in db.read(account_records.all_accounts) if Role.OPERATOR in a.system_roles and not a.disabled]

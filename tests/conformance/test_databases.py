@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from stile.store.sqlite import SqliteDatabase
 from stile.testing.database_suite import DatabaseSuite
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 class TestSqlite(DatabaseSuite):
-    @pytest.fixture
-    def db(self, tmp_path: Path) -> Iterator[SqliteDatabase]:
-        database = SqliteDatabase(tmp_path / "stile.db")
-        yield database
-        database.close()
+    """The embedded engine."""
+
+
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
+class TestPostgres(DatabaseSuite):
+    """The engine for many servers."""

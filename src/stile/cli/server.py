@@ -17,6 +17,11 @@ from stile.cli.settings import load_settings
 @click.option(
     "--data", "data_dir", type=click.Path(file_okay=False), help="Folder that holds everything (default stile-data)."
 )
+@click.option(
+    "--store",
+    metavar="URL",
+    help="Where rows are kept: sqlite (default) or postgresql://user@host/database. Keep passwords in STILE_STORE.",
+)
 @click.option("--config", "config", type=click.Path(exists=True, dir_okay=False), help="Settings as a TOML file.")
 @click.option("--public-url", help="How others reach the server, for links.")
 @click.option("--require-token", is_flag=True, default=None, help="Refuse callers without a token, on loopback too.")

@@ -3,8 +3,22 @@
 from __future__ import annotations
 
 from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
+
+
+def without_secrets(address: str) -> str:
+    """A database's address without its password and options; anything else as it is."""
+    if "://" not in address:
+        return address
+    try:
+        parts = urlsplit(address)
+        user = f"{parts.username}@" if parts.username else ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return address.partition("://")[0] + "://..."
+    return urlunsplit((parts.scheme, f"{user}{parts.hostname or ''}{port}", parts.path, "", ""))
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -12,7 +26,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     Attributes:
         host, port: where the server listens.
-        data_dir: the folder that holds everything the server keeps.
+        data_dir: the folder that holds everything the server keeps (all but the rows, with PostgreSQL).
+        store: where rows are kept: ``sqlite`` in the data folder, or the ``postgresql://`` address of a
+            database that several servers may share. Never shown with its password.
         public_url: how users reach the server, for links; empty means ``http://host:port``.
         allowed_hosts: host names accepted in the Host header besides loopback names and ``host``.
         require_token: on loopback too, refuse callers that present no token.
@@ -25,12 +41,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "127.0.0.1"
     port: int = 7070
     data_dir: str = "stile-data"
+    store: str = "sqlite"
     public_url: str = ""
     allowed_hosts: list[str] = []
     require_token: bool = False
     durability: Literal["full", "relaxed"] = "full"
     max_json_bytes: int = 8 << 20
     max_upload_bytes: int = 20 << 30
+
+    def __repr__(self) -> str:
+        """The fields, the store without its password."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__} | {"store": self.store_shown}
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
+
+    @property
+    def store_shown(self) -> str:
+        """The store for messages: without password and options."""
+        return without_secrets(self.store)
 
     @property
     def url(self) -> str:

@@ -11,9 +11,10 @@ import time
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from stile.kernel.errors import Corrupt, Invalid, MissingExtra, StileError, StorageFull, TooLarge, Unavailable
+from stile.kernel.settings import without_secrets
 
 try:
     import psycopg
@@ -94,15 +95,6 @@ def translated_sql(sql: str) -> str:
         return f"${count}"
 
     return _PLACEHOLDER.sub(numbered, sql)
-
-
-def shown(url: str) -> str:
-    """The address without its password and options, for messages."""
-    parts = urlsplit(url)
-    user = f"{parts.username}@" if parts.username else ""
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit((parts.scheme, f"{user}{host}{port}", parts.path, "", ""))
 
 
 def connect(url: str, *, session: str, wait_s: float = 0.0) -> Connection:
@@ -197,7 +189,7 @@ def in_our_words(error: BaseException) -> BaseException:
 
 
 def _refusal(url: str, error: psycopg.Error) -> Unavailable | Invalid:
-    where = shown(url)
+    where = without_secrets(url)
     if isinstance(error, psycopg.ProgrammingError):
         return Invalid(f"{where} is not an address of PostgreSQL. Write postgresql://user:password@host:port/database.")
     said = _first_line(error)
