@@ -24,7 +24,8 @@ from stile.train import artifacts, experiments
 
 HOME, AWAY = "early-detection", "elsewhere"
 TEAM_ROLES = (
-    "viewer", "data_scientist", "ml_engineer", "data_engineer", "product_manager", "domain_expert", "compliance", "service",
+    "viewer", "data_scientist", "ml_engineer", "data_engineer", "product_manager", "domain_expert",
+    "compliance", "service",
 )  # fmt: skip
 """One account called ``a-<role>`` each, with that role in ``HOME``."""
 

@@ -43,7 +43,8 @@ OPEN_ROUTES = {
     "GET /health", "GET /api/v1/about", "GET /version", "GET /static/{name}",
     "GET /api/2.0/mlflow/server-info", "GET /api/3.0/mlflow/server-info",
     "GET /ajax-api/2.0/mlflow/server-info", "GET /ajax-api/3.0/mlflow/server-info",
-    "GET /sign-in", "GET /sign-in.json", "POST /sign-in", "GET /sign-in/{secret}", "POST /sign-in/{secret}", "POST /sign-out",
+    "GET /sign-in", "GET /sign-in.json", "POST /sign-in", "GET /sign-in/{secret}",
+    "POST /sign-in/{secret}", "POST /sign-out",
 }  # fmt: skip
 WRITES_CHECKED_BY_THE_HANDLER = {
     # the use case is known from the record

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from stile.kernel.errors import Exists, Invalid, Missing, Unauthenticated
+from stile.kernel.errors import Exists, Forbidden, Invalid, Missing, Unauthenticated
 from stile.kernel.permission import LOCAL_USER, NOBODY, Principal, PrincipalKind, Role
 from stile.people import account_records, use_case_records
 from stile.people.account_records import Account, Token
@@ -156,8 +156,14 @@ def redeem_link(tx: Tx, secret: str) -> tuple[str, str]:
 
 
 def open_session(tx: Tx, *, person: str) -> str:
-    """Sign an account in; returns the secret for the cookie."""
-    get(tx, person)
+    """Sign an account in; returns the secret for the cookie.
+
+    Raises:
+        Missing: no such account.
+        Forbidden: it is a service's; those present their token with every request.
+    """
+    if get(tx, person).kind is PrincipalKind.SERVICE:
+        raise Forbidden(f"{person} is a service account. It has no pages; use its token with the API.")
     secret = secrets.token_urlsafe(32)
     account_records.insert_session(tx, name=person, hashed=hash_secret(secret), ends_at=tx.now_ms() + SESSION_ENDS_MS)
     return secret
