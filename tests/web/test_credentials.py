@@ -164,7 +164,8 @@ def test_unknown_name_is_answered_like_a_wrong_password(shared: RunningServer, p
 
 @pytest.mark.parametrize(
     "header",
-    ["Bearer", "Bearer x", "Bearer stile_p_0000_00000000", "Basic", "Basic !!", "Basic /w==", "Basic Og==", "Digest a=b", "\xff\xfe",
+    ["Bearer", "Bearer x", "Bearer stile_p_0000_00000000", "Basic", "Basic !!", "Basic /w==", "Basic Og==",
+     "Digest a=b", "\xff\xfe",
      "Bearer " + "x" * 7000, "bearer null", "Basic bG9jYWwtdXNlcjo="],
 )  # fmt: skip
 def test_wrong_credential_is_refused_in_words(header: str, server: RunningServer) -> None:
