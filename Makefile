@@ -12,7 +12,7 @@ DATA ?=
 # Installed again only when what decides the installation has changed.
 INSTALL_INPUTS := pyproject.toml constraints.txt hatch_build.py scripts/install
 
-.PHONY: help demo test check dev unit lint types architecture browser assets bench clean constraints
+.PHONY: reference help demo test check dev unit lint types architecture browser assets bench clean constraints
 
 help:  ## What can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -58,6 +58,9 @@ browser: .venv/.dev-ok
 
 bench: .venv/.dev-ok  ## Speed, side by side with the peers found on this machine
 	@$(BIN)/python benchmarks/run.py
+
+reference: .venv/.dev-ok  ## Write docs/reference/api.md and cli.md from the code
+	@$(BIN)/python scripts/reference.py
 
 constraints:  ## Pin today's versions of everything (run after changing dependencies)
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
