@@ -5,9 +5,10 @@ from __future__ import annotations
 from web_world import USE_CASE, World
 
 NAMES = (
-    "inbox", "portfolio", "use case", "plan", "experiments", "experiments of a use case", "runs", "runs found", "runs sorted",
-    "run", "graph", "model", "gate of the waiting", "gate of the rejected", "gate of the champion", "decisions", "decision",
-    "evidence", "monitor", "feedback", "prediction", "board", "card", "people", "ledger", "sign in", "style",
+    "inbox", "portfolio", "use case", "plan", "experiments", "experiments of a use case", "runs", "runs found",
+    "runs sorted", "run", "graph", "model", "gate of the waiting", "gate of the rejected", "gate of the champion",
+    "decisions", "decision", "evidence", "monitor", "feedback", "prediction", "board", "card", "people",
+    "ledger", "sign in", "style",
 )  # fmt: skip
 
 

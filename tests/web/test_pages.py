@@ -58,7 +58,9 @@ class Outline(HTMLParser):
 def browser(world: World) -> Iterator[httpx.Client]:
     """Somebody signed in with a password, without JavaScript."""
     with httpx.Client(base_url=world.url, headers={"Accept": "text/html"}, timeout=30) as client:
-        answer = client.post("/sign-in", data={"name": "dora", "password": world.passwords["dora"], "next": "/portfolio"})
+        answer = client.post(
+            "/sign-in", data={"name": "dora", "password": world.passwords["dora"], "next": "/portfolio"}
+        )
         assert (answer.status_code, answer.headers["location"]) == (303, "/portfolio")
         graphs = client.get(f"/evidence/{world.evidence}.json").json()["evidence"]["graphs"]
         world.graph = graphs[0]["spec"]
@@ -171,8 +173,8 @@ def test_unknown_path_is_a_page_for_people_and_json_for_programs(world: World) -
 
 @pytest.mark.parametrize(
     "path",
-    ["/models/nothing", f"/models/{USE_CASE}/versions/99/gate", "/decisions/dec_nothing", "/runs/nothing", "/cards/crd_no",
-     "/use-cases/nothing", "/predictions/pred_no", "/evidence/sha256:00", "/experiments/999"],
+    ["/models/nothing", f"/models/{USE_CASE}/versions/99/gate", "/decisions/dec_nothing", "/runs/nothing",
+     "/cards/crd_no", "/use-cases/nothing", "/predictions/pred_no", "/evidence/sha256:00", "/experiments/999"],
 )  # fmt: skip
 def test_missing_thing_is_said_in_words(path: str, browser: httpx.Client) -> None:
     answer = browser.get(path)
@@ -255,7 +257,11 @@ def test_links_on_pages_lead_somewhere(browser: httpx.Client, world: World) -> N
             target = attributes.get("href", "")
             if tag == "a" and target.startswith("/") and not target.startswith(("/api/", "/sign-in")):
                 seen.setdefault(target.split("#")[0], path)
-    broken = [(target, origin) for target, origin in seen.items() if browser.get(target, follow_redirects=True).status_code != 200]
+    broken = [
+        (target, origin)
+        for target, origin in seen.items()
+        if browser.get(target, follow_redirects=True).status_code != 200
+    ]
     assert broken == []
     assert len(seen) > 30
 

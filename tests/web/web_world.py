@@ -64,7 +64,7 @@ labels:
   - {label: challenger, when: failed.size() == 0}
   - {label: shadow, when: 'failed == ["not-worse-than-champion"]'}
 live:
-  - {id: live-recall, says: Live recall stays at 0.80, rule: metric("recall") >= 0.80, persist: 1 of 2, else: open_decision}
+  - {id: live-recall, says: Live recall stays at 0.80, rule: metric("recall") >= 0.80, else: open_decision}
   - {id: inputs-moved, says: No input moves far from what was tested, rule: worst("psi") < 0.25, else: alert}
 """
 
@@ -107,7 +107,7 @@ def build(url: str, services: Services, *, whole: bool = True) -> World:
     _runs(world)
     for version, sharpness in ((1, 0.9), (2, 1.5)):
         _version(world, version)
-        world.evidence = _evaluate(world, version, sharpness, test, test_digest, train_digest)
+        world.evidence = _evaluate(world, version, sharpness, rows=test, test=test_digest, train=train_digest)
         if version == 1:
             _promote(world, 1)
     asked = _propose(world, 2, "Finds four more cases of a hundred on the same patients.")
@@ -135,16 +135,26 @@ def _people(world: World) -> None:
     world.call("POST", "/api/v1/use-cases", json=charter)
     for name, roles in TEAM.items():
         world.passwords[name] = f"a long secret of {name}"
-        world.call("POST", "/api/v1/people", json={"name": name, "display": name.title(), "password": world.passwords[name]})
+        world.call(
+            "POST", "/api/v1/people", json={"name": name, "display": name.title(), "password": world.passwords[name]}
+        )
         world.call("PUT", f"/api/v1/use-cases/{USE_CASE}/members/{name}", json={"roles": roles})
-        world.tokens[name] = world.services.db.write(lambda tx, n=name: accounts.issue_token(tx, person=n, label="t")).token
+        world.tokens[name] = world.services.db.write(
+            lambda tx, n=name: accounts.issue_token(tx, person=n, label="t")
+        ).token
 
 
 def _contract(world: World) -> None:
     says = ["mean radius of the nuclei", "", "depth of the dents in the outline", "", "area of the largest nuclei", ""]
     columns = [ContractColumn(name="row", kind="string", part="key", required=True)]
-    columns += [ContractColumn(name=n, kind="number", says=s, unit="mm" if "radius" in n else "") for n, s in zip(FEATURES, says, strict=True)]
-    columns += [ContractColumn(name="site", kind="string"), ContractColumn(name="malignant", kind="integer", part="target", required=True)]
+    columns += [
+        ContractColumn(name=n, kind="number", says=s, unit="mm" if "radius" in n else "")
+        for n, s in zip(FEATURES, says, strict=True)
+    ]
+    columns += [
+        ContractColumn(name="site", kind="string"),
+        ContractColumn(name="malignant", kind="integer", part="target", required=True),
+    ]
     text = write_contract(Contract(name=USE_CASE, columns=columns))
     world.call("POST", f"/api/v1/use-cases/{USE_CASE}/contracts", by="dana", json={"yaml": text})
 
@@ -154,7 +164,10 @@ def _table(rows: int, *, seed: int, shift: float = 0.0) -> list[dict[str, Any]]:
     table = []
     for _ in range(rows):
         ill = dice.random() < 0.42
-        row = {name: round(dice.gauss(1.2 if ill else 0.0, 1.0) * (i + 1) + 10 * (i + 1), 3) for i, name in enumerate(FEATURES)}
+        row = {
+            name: round(dice.gauss(1.2 if ill else 0.0, 1.0) * (i + 1) + 10 * (i + 1), 3)
+            for i, name in enumerate(FEATURES)
+        }
         row["site"] = "north" if dice.random() < 0.55 else "south"
         if shift and row["site"] == "south":
             row["radius_mean"] = round(row["radius_mean"] + shift, 3)
@@ -178,7 +191,9 @@ def _csv(rows: list[dict[str, Any]]) -> bytes:
 
 
 def _dataset(world: World, name: str, role: str, rows: list[dict[str, Any]]) -> str:
-    blob = world.call("PUT", "/api/v1/blobs", content=_csv([{"row": f"{name}-{i}", **row} for i, row in enumerate(rows)]))
+    blob = world.call(
+        "PUT", "/api/v1/blobs", content=_csv([{"row": f"{name}-{i}", **row} for i, row in enumerate(rows)])
+    )
     body = {"name": name, "role": role, "table": blob["digest"], "source": "two hospitals, 2024"}
     return world.call("POST", f"/api/v1/use-cases/{USE_CASE}/datasets", by="dana", json=body)["digest"]
 
@@ -192,14 +207,25 @@ def _runs(world: World) -> None:
             json={"experiment_id": world.experiment_id, "start_time": int(time.time() * 1000) - 90_000},
         )["run"]["info"]  # fmt: skip
         metrics = [
-            {"key": "loss", "value": 0.2 + 0.8 / (1 + s / 4) + 0.02 * ((s * 7) % 5), "step": s, "timestamp": 1_760_000_000_000 + s}
+            {
+                "key": "loss",
+                "value": 0.2 + 0.8 / (1 + s / 4) + 0.02 * ((s * 7) % 5),
+                "step": s,
+                "timestamp": 1_760_000_000_000 + s,
+            }
             for s in range(40)
         ]
-        metrics += [{"key": k, "value": auc - d, "step": 0, "timestamp": 1} for k, d in (("auc", 0), ("recall", 0.03), ("f1", 0.05))]
+        metrics += [
+            {"key": k, "value": auc - d, "step": 0, "timestamp": 1}
+            for k, d in (("auc", 0), ("recall", 0.03), ("f1", 0.05))
+        ]
         params = [{"key": "model", "value": model}, {"key": "max_depth", "value": depth}, {"key": "seed", "value": "7"}]
         world.call(
             "POST", "/api/2.0/mlflow/runs/log-batch", by="ada",
-            json={"run_id": run["run_id"], "metrics": metrics, "params": params, "tags": [{"key": "team", "value": "oncology"}]},
+            json={
+                "run_id": run["run_id"], "metrics": metrics, "params": params,
+                "tags": [{"key": "team", "value": "oncology"}],
+            },
         )  # fmt: skip
         world.call(
             "POST", "/api/2.0/mlflow/runs/update", by="ada",
@@ -227,14 +253,19 @@ def _version(world: World, number: int) -> None:
 
 def _predictions(world: World, rows: list[dict[str, Any]], sharpness: float, *, blind: str = "") -> str:
     lines = [
-        {"row": f"patients-test-{i}", "y_true": row["malignant"], "score": score(row, sharpness, blind=blind), "site": row["site"]}
+        {
+            "row": f"patients-test-{i}",
+            "y_true": row["malignant"],
+            "score": score(row, sharpness, blind=blind),
+            "site": row["site"],
+        }
         for i, row in enumerate(rows)
     ]
     return world.call("PUT", "/api/v1/blobs", content=_csv(lines))["digest"]
 
 
 def _evaluate(
-    world: World, version: int, sharpness: float, rows: list[dict[str, Any]], test: str, train: str
+    world: World, version: int, sharpness: float, *, rows: list[dict[str, Any]], test: str, train: str
 ) -> str:
     body = {
         "version": version,
@@ -261,7 +292,14 @@ def _evaluate_bad(world: World, rows: list[dict[str, Any]], test: str) -> None:
     worse = [{**row, "radius_mean": row["radius_mean"] - (2.5 if row["site"] == "south" else 0)} for row in rows]
     _evaluated(
         world,
-        {"version": 3, "predictions": _predictions(world, worse, 0.8), "test": test, "train": test, "slices": ["site"], "threshold": 0.5},
+        {
+            "version": 3,
+            "predictions": _predictions(world, worse, 0.8),
+            "test": test,
+            "train": test,
+            "slices": ["site"],
+            "threshold": 0.5,
+        },
     )
 
 
@@ -284,7 +322,10 @@ def _propose(world: World, version: int, reason: str) -> Any:
 
 def _promote(world: World, version: int) -> None:
     asked = _propose(world, version, "The first model that finds enough cases at both sites.")
-    for name, role, reason in (("paula", "product_manager", "It shortens the queue."), ("dora", "domain_expert", "I read the cases.")):
+    for name, role, reason in (
+        ("paula", "product_manager", "It shortens the queue."),
+        ("dora", "domain_expert", "I read the cases."),
+    ):
         world.call(
             "POST", f"/api/v1/promotions/{asked['id']}/approvals", by=name,
             json={"role": role, "verdict": "yes", "reason": reason},
@@ -304,9 +345,10 @@ def _live(world: World) -> None:
         began = int(time.time() * 1000) - (3 - number) * 3_600_000
         records = [
             {
-                "id": f"pred_{number}{i:06d}", "at": began + i * 1000, "role": "champion", "version": champion["version"],
-                "digest": champion["digest"], "revision": version["revision"], "columns": "f", "inputs": [row[n] for n in FEATURES],
-                "output": int(score(row, 0.9) >= 0.4), "score": score(row, 0.9), "latency_us": 1400, "segment": row["site"],
+                "id": f"pred_{number}{i:06d}", "at": began + i * 1000, "role": "champion",
+                "version": champion["version"], "digest": champion["digest"], "revision": version["revision"],
+                "columns": "f", "inputs": [row[n] for n in FEATURES], "output": int(score(row, 0.9) >= 0.4),
+                "score": score(row, 0.9), "latency_us": 1400, "segment": row["site"],
             }
             for i, row in enumerate(rows)
         ]  # fmt: skip
@@ -314,7 +356,9 @@ def _live(world: World) -> None:
         world.call("POST", f"/api/v1/use-cases/{USE_CASE}/predictions", by="emil", json=body)
         offset += len(records)
         truth = [
-            {"prediction": r["id"], "outcome": rows[i]["malignant"], "source": "laboratory"} for i, r in enumerate(records) if i % 3
+            {"prediction": r["id"], "outcome": rows[i]["malignant"], "source": "laboratory"}
+            for i, r in enumerate(records)
+            if i % 3
         ]
         world.call("POST", f"/api/v1/use-cases/{USE_CASE}/outcomes", by="emil", json={"outcomes": truth})
         made = world.call("POST", f"/api/v1/use-cases/{USE_CASE}/windows", by="emil", json={})
@@ -328,7 +372,10 @@ def _live(world: World) -> None:
 
 def _board(world: World) -> None:
     made = world.call(
-        "POST", f"/api/v1/use-cases/{USE_CASE}/cards", by="dana", json={"title": "Ask the second hospital for its calibration log"}
+        "POST",
+        f"/api/v1/use-cases/{USE_CASE}/cards",
+        by="dana",
+        json={"title": "Ask the second hospital for its calibration log"},
     )
     world.card = made["id"]
     world.call("POST", f"/api/v1/cards/{made['id']}/comments", by="paula", json={"text": "@dora can you call them?"})

@@ -19,6 +19,11 @@ _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
 }
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 26 26" fill="none" stroke-width="3">'
+    '<path d="M1 22h4v-6h4v-6h4" stroke="#ae4a07"/><path d="M25 22h-4v-6h-4v-6h-4" stroke="#1c5fa8"/>'
+    '<path d="M13 3v21" stroke="#808080"/></svg>'
+)
 _FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -65,4 +70,12 @@ async def _serve(call: Call) -> Response:
     return Response(body, media_type=_TYPES[Path(name).suffix], headers=headers)
 
 
-ROUTES = [Route("GET", "/static/{name}", Permission.PUBLIC, _serve, summary="A built asset")]
+async def _icon(call: Call) -> Response:  # noqa: ARG001  the same for everybody
+    """What browsers ask for on their own when they show JSON."""
+    return Response(_ICON, media_type="image/svg+xml", headers={"Cache-Control": "public, max-age=86400"})
+
+
+ROUTES = [
+    Route("GET", "/static/{name}", Permission.PUBLIC, _serve, summary="A built asset"),
+    Route("GET", "/favicon.ico", Permission.PUBLIC, _icon),
+]

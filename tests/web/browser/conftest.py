@@ -16,7 +16,8 @@ from web_world import World
 
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage", "--window-size=1280,900",
+    "--disable-component-update", "--disable-sync", "--disable-quic", "--disable-dev-shm-usage",
+    "--window-size=1280,900",
 )  # fmt: skip
 
 
@@ -66,7 +67,7 @@ class Browser:
 def browser(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     chromium, chromedriver = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
     if not chromium or not chromedriver:
-        pytest.skip("NO BROWSER TESTS: chromium and chromedriver are not installed (apt-get install chromium chromium-driver)")
+        pytest.skip("NO BROWSER TESTS: chromium is missing (apt-get install chromium chromium-driver)")
     options = Options()
     options.binary_location = chromium
     for flag in (*_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium') / 'profile'}"):

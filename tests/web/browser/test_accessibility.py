@@ -20,7 +20,7 @@ _AXE = build_assets.WORK / "node_modules" / "axe-core" / "axe.min.js"
 _TAGS = ["wcag2a", "wcag2aa", "best-practice"] + (["wcag21a", "wcag21aa", "wcag22aa"] if _AXE.exists() else [])
 _RUN = """
 const done = arguments[arguments.length - 1];
-axe.run({runOnly: {type: "tag", values: arguments[0]}}).then((found) => done(found), (error) => done({error: String(error)}));
+axe.run({runOnly: {type: "tag", values: arguments[0]}}).then(done, (error) => done({error: String(error)}));
 """
 
 
@@ -44,7 +44,8 @@ def test_axe_finds_nothing(name: str, theme: str, browser, world: World) -> None
     report = browser.driver.execute_async_script(_RUN, _TAGS)
     assert "error" not in report, report
     said = [
-        f"{each['id']}: {each['help']} {[node['html'][:160] for node in each['nodes'][:3]]}" for each in report["violations"]
+        f"{each['id']}: {each['help']} {[node['html'][:160] for node in each['nodes'][:3]]}"
+        for each in report["violations"]
     ]
     assert said == []
     assert browser.complaints() == []

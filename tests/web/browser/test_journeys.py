@@ -1,4 +1,4 @@
-"""What people do in a real browser: approve, judge a prediction, find their way by keys, see a page change by itself."""
+"""What people do in a real browser: approve, judge a prediction, go by keys, see a page change by itself."""
 
 from __future__ import annotations
 
@@ -103,7 +103,9 @@ def test_graphs_and_curves_draw_under_the_strict_policy(browser, world: World) -
     browser.sign_in(world, "cora")
     browser.go(f"/runs/{world.run_id}")
     browser.driver.execute_script("document.querySelector('figure[data-vega]').scrollIntoView()")
-    browser.until("return document.querySelector('figure[data-vega] canvas, figure[data-vega] svg') !== null", seconds=20)
+    browser.until(
+        "return document.querySelector('figure[data-vega] canvas, figure[data-vega] svg') !== null", seconds=20
+    )
     browser.driver.execute_script("document.querySelector('button[data-draw]').click()")
     browser.until("return document.querySelector('figure[data-curve] canvas') !== null")
     assert browser.complaints() == []
