@@ -45,7 +45,8 @@ def main() -> int:
     os.environ["STILE_CREDENTIALS"] = str(folder / "credentials.toml")
     warnings.simplefilter("ignore")
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop ends what was started, too
+    for told_to_stop in (signal.SIGINT, signal.SIGTERM):  # either way, what was started is ended, too
+        signal.signal(told_to_stop, signal.default_int_handler)
     stage = Stage(folder, f"http://127.0.0.1:{given.port or free_port()}")
     try:
         passwords = tell(stage)

@@ -39,8 +39,12 @@ def use_case_argument(command: F) -> F:
 
 
 def client_for(url: str | None, token: str | None) -> Client:
-    """A client; inside a project folder its ``stile.toml`` says which server when nothing else does."""
-    return Client(url or os.environ.get("STILE_URL") or project_value("server", "url") or None, token)
+    """A client for the running command; inside a project folder its ``stile.toml`` may say which server."""
+    client = Client(url or os.environ.get("STILE_URL") or project_value("server", "url") or None, token)
+    command = click.get_current_context(silent=True)
+    if command is not None:
+        command.call_on_close(client.close)
+    return client
 
 
 def use_case_for(client: Client, use_case: str | None) -> UseCase:

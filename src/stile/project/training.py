@@ -228,13 +228,28 @@ def run_script(walk: Walk, command: list[str], step: str, progress: Progress) ->
         )  # fmt: skip
     except FileNotFoundError as error:
         raise Invalid(f"The program {command[0]!r} of stile.toml was not found.") from error
+    with process:
+        code, tail, expired = _follow(process, log, walk.project.manifest.train.timeout_s, progress)
+    if expired:
+        raise StileError(
+            f"{' '.join(command)} took longer than train.timeout_s in stile.toml. See .stile/logs/{log.name}"
+        )
+    if code:
+        last = "\n    ".join(tail) or "it printed nothing"
+        raise StileError(f"{' '.join(command)} failed (exit code {code}). See .stile/logs/{log.name}\n    {last}")
+
+
+def _follow(
+    process: subprocess.Popen[str], log: Path, timeout_s: float, progress: Progress
+) -> tuple[int, list[str], bool]:
+    """Read a process to its end: its exit code, its last lines, and whether it was ended for taking too long."""
     expired = threading.Event()
 
     def expire() -> None:
         expired.set()
         process.kill()
 
-    timer = threading.Timer(walk.project.manifest.train.timeout_s, expire)
+    timer = threading.Timer(timeout_s, expire)
     timer.start()
     tail: list[str] = []
     try:
@@ -243,20 +258,12 @@ def run_script(walk: Walk, command: list[str], step: str, progress: Progress) ->
                 out.write(line)
                 if line.strip():
                     tail = [*tail[-14:], line.rstrip()]
-                    progress(min(0.95, 0.05 + 0.1 * len(tail)), line.strip()[:80])
-        code = process.wait()
+                    progress(min(0.95, 0.05 + 0.06 * len(tail)), line.strip()[:80])
+        return process.wait(), tail, expired.is_set()
     finally:
         timer.cancel()
         if process.poll() is None:
             process.kill()
-            process.wait()
-    if expired.is_set():
-        raise StileError(
-            f"{' '.join(command)} took longer than train.timeout_s in stile.toml. See .stile/logs/{log.name}"
-        )
-    if code:
-        last = "\n    ".join(tail) or "it printed nothing"
-        raise StileError(f"{' '.join(command)} failed (exit code {code}). See .stile/logs/{log.name}\n    {last}")
 
 
 def environment(walk: Walk) -> dict[str, str]:
