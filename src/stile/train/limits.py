@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from functools import lru_cache
 
 from stile.kernel.errors import Invalid
 
@@ -39,6 +39,7 @@ def check_run_id(run_id: str) -> None:
         raise Invalid(f"Invalid run ID: {run_id[:80]!r}.")
 
 
+@lru_cache(maxsize=4096)  # the same few keys come with every call; a refusal is not remembered
 def check_key(kind: str, key: str) -> None:
     """Refuse a metric, param or tag key that is empty, too long, or could be read as a way out of a folder.
 
@@ -64,16 +65,16 @@ def check_length(what: str, value: str, limit: int) -> None:
         raise Invalid(f"{what} exceeds the maximum length of {limit} characters (it has {len(value)}).")
 
 
-def check_batch(metrics: Sequence[object], params: Sequence[object], tags: Sequence[object]) -> None:
+def check_batch(metrics: int, params: int, tags: int) -> None:
     """Refuse a batch with more items than one call may carry."""
-    for kind, items, limit in (
+    for kind, count, limit in (
         ("metrics", metrics, METRICS_PER_BATCH),
         ("params", params, PARAMS_PER_BATCH),
         ("tags", tags, TAGS_PER_BATCH),
     ):
-        if len(items) > limit:
-            raise Invalid(f"A batch logging request can contain at most {limit} {kind}. Got {len(items)} {kind}.")
-    total = len(metrics) + len(params) + len(tags)
+        if count > limit:
+            raise Invalid(f"A batch logging request can contain at most {limit} {kind}. Got {count} {kind}.")
+    total = metrics + params + tags
     if total > ITEMS_PER_BATCH:
         raise Invalid(f"A batch logging request can contain at most {ITEMS_PER_BATCH} items. Got {total} items.")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from itertools import islice
+from operator import le
 
 import msgspec
 
@@ -12,14 +14,19 @@ from stile.kernel.errors import Missing
 from stile.store.database import Tx
 from stile.train import points as packed
 from stile.train import runs, search_sql
-from stile.train.points import Point
+from stile.train.points import Columns, Point
 
 
 class PointPage(msgspec.Struct, frozen=True, kw_only=True):
     """Some points of a series by (time, step, value), and the token that leads to the rest."""
 
-    points: list[Point]
+    columns: Columns
     next_page_token: str = ""
+
+    @property
+    def points(self) -> list[Point]:
+        """The points one by one."""
+        return list(map(Point, *self.columns))
 
 
 def page(tx: Tx, run_id: str, key: str, *, max_results: int = 0, page_token: str = "") -> PointPage:
@@ -31,44 +38,59 @@ def page(tx: Tx, run_id: str, key: str, *, max_results: int = 0, page_token: str
     """
     question = search_sql.question("history", run_id, key)
     token = search_sql.read_token(page_token, question)
-    points = runs.history(tx, run_id, key)
+    columns = runs.columns(tx, run_id, key)
+    start = 0
     if token is not None and len(token.values) == 3:
         at, step, value = token.values
-        mark = Point(int(at), int(step), math.nan if value == "NaN" else float(value))
-        points = points[packed.after(points, mark) :]
-    if max_results <= 0 or len(points) <= max_results:
-        return PointPage(points=points)
-    last = points[max_results - 1]
-    value = "NaN" if math.isnan(last.value) else last.value
-    return PointPage(
-        points=points[:max_results], next_page_token=search_sql.write_token(question, 0, [last.at, last.step, value])
-    )
+        start = packed.after(columns, Point(int(at), int(step), math.nan if value == "NaN" else float(value)))
+    end = len(columns.times) if max_results <= 0 else min(start + max_results, len(columns.times))
+    shown = columns if end - start == len(columns.times) else columns.part(start, end)
+    if end == len(columns.times):
+        return PointPage(columns=shown)
+    at, step, value = (column[end - 1] for column in columns)
+    text = "NaN" if math.isnan(value) else value
+    return PointPage(columns=shown, next_page_token=search_sql.write_token(question, 0, [at, step, text]))
 
 
 def thinned(
     tx: Tx, run_ids: Sequence[str], key: str, *, span: tuple[int, int] | None = None, most: int = 2500
-) -> list[tuple[str, list[Point]]]:
+) -> list[tuple[str, Columns]]:
     """Series of several runs at steps they share, about ``most`` of them; runs that are gone are left out.
 
     The steps are spread evenly over all steps seen, and each run keeps its first and last.
     """
-    series: list[tuple[str, list[Point]]] = []
+    series: list[tuple[str, Columns, Sequence[int]]] = []
     seen: set[int] = set()
     ends: set[int] = set()
     for run_id in run_ids:
         try:
-            points = sorted(runs.history(tx, run_id, key), key=lambda p: (p.step, p.at))
+            columns = runs.columns(tx, run_id, key)
         except Missing:
             continue
-        if span is not None:
-            points = [p for p in points if span[0] <= p.step <= span[1]]
-        series.append((run_id, points))
-        if points:
-            seen.update(p.step for p in points)
-            ends.update((points[0].step, points[-1].step))
-    steps = sorted(seen)
-    kept = ends | set(_spread(steps, most))
-    return [(run_id, [p for p in points if p.step in kept]) for run_id, points in series]
+        order = _by_step(columns, span)
+        series.append((run_id, columns, order))
+        if order:
+            steps = columns.steps
+            seen.update(steps if span is None else (steps[index] for index in order))
+            ends.update((steps[order[0]], steps[order[-1]]))
+    kept = ends | set(_spread(sorted(seen), most))
+    return [(run_id, _taken(columns, order, kept)) for run_id, columns, order in series]
+
+
+def _by_step(columns: Columns, span: tuple[int, int] | None) -> Sequence[int]:
+    """Places of the points inside ``span``, in the order of their steps, then times."""
+    times, steps, _ = columns
+    order: Sequence[int] = range(len(steps))
+    if not all(map(le, steps, islice(steps, 1, None))):
+        order = sorted(order, key=lambda index: (steps[index], times[index]))
+    if span is None:
+        return order
+    low, high = span
+    return [index for index in order if low <= steps[index] <= high]
+
+
+def _taken(columns: Columns, order: Sequence[int], kept: Set[int]) -> Columns:
+    return columns.at_places([index for index in order if columns.steps[index] in kept])
 
 
 def _spread(steps: Sequence[int], most: int) -> list[int]:

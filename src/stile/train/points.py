@@ -2,26 +2,29 @@
 
 A chunk's body is one version byte (1) and then, little-endian, all steps (int64), all times
 (int64, ms since 1970 UTC) and all values (float64). NaN is kept as NaN; infinities are clamped
-to the largest finite number before they get here. Chunks of a series grow like the digits of a
-binary counter: an open tail of up to ``TAIL`` points is rewritten in place, a full one is merged
-with earlier chunks that are not larger, up to ``FULL`` points. So single points cost one small
-write and a long history is read in few pieces.
+to the largest finite number before they get here. What arrives together becomes one chunk, in
+one small write. Every ``ROUND`` chunks the last ones are joined, and with them earlier ones that
+are not larger, up to ``FULL`` points: so a long history is read in few pieces. A point that was
+sent twice is stored twice and read once.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import islice
+from operator import lt
 from typing import Any, NamedTuple
 
 from stile.kernel.errors import Corrupt
 from stile.train.limits import check_int64
 
-TAIL = 64
-"""Points up to which the last chunk is rewritten when a point is added."""
+ROUND = 16
+"""So many new chunks of a series are left as they are before they are joined."""
 
 FULL = 4096
 """Points beyond which a chunk is not merged any further."""
@@ -43,6 +46,31 @@ class Point(NamedTuple):
     value: float
 
 
+class Columns(NamedTuple):
+    """Points of one series with each field apart."""
+
+    times: Sequence[int]
+    steps: Sequence[int]
+    values: Sequence[float]
+
+    def part(self, start: int, end: int) -> Columns:
+        """Some of them, by place."""
+        return Columns(self.times[start:end], self.steps[start:end], self.values[start:end])
+
+    def at_places(self, places: Sequence[int]) -> Columns:
+        """The points at some places."""
+        times, steps, values = self
+        return Columns([times[i] for i in places], [steps[i] for i in places], [values[i] for i in places])
+
+
+class Piece(NamedTuple):
+    """Points of one series that were logged together: how many, packed, and the newest of them."""
+
+    size: int
+    body: bytes
+    newest: Point
+
+
 def clamped(value: float) -> float:
     """``value`` with infinities replaced by the largest finite number of their sign."""
     if math.isinf(value):
@@ -50,30 +78,62 @@ def clamped(value: float) -> float:
     return value
 
 
-def canonical(points: Sequence[Point]) -> list[Point]:
-    """The points with infinities clamped and every NaN the same object, so that equal points are equal tuples.
+def piece(columns: Columns) -> Piece:
+    """Some points (at least one) of a series, ready to be stored.
+
+    The newest is the greatest by (step, time, value), NaN below every number.
 
     Raises:
         Invalid: a time or step does not fit 64 bits.
     """
-    if not points:
-        return []
-    times, steps, values = zip(*points, strict=True)
-    for what, column in (("Metric timestamp", times), ("Metric step", steps)):
-        check_int64(what, max(column))
-        check_int64(what, min(column))
-    if any(map(math.isinf, values)):
-        values = tuple(map(clamped, values))
-    return _points(times, steps, values)
+    times, steps, values = columns
+    if not math.isfinite(sum(values)):  # the sum of large numbers may be infinite too; then nothing changes here
+        values = [_NAN if math.isnan(value) else clamped(value) for value in values]
+    count = len(steps)
+    try:
+        body = b"".join((_HEAD, struct.pack(f"<{count}q", *steps), struct.pack(f"<{count}q", *times),
+                         struct.pack(f"<{count}d", *values)))  # fmt: skip
+    except struct.error:
+        for what, column in (("Metric timestamp", times), ("Metric step", steps)):
+            check_int64(what, max(column))
+            check_int64(what, min(column))
+        raise
+    return Piece(count, body, _newest(Columns(times, steps, values)))
 
 
-def newest(points: Sequence[Point]) -> Point:
-    """The newest of canonical points: greatest by (step, time, value), NaN below every number."""
-    times, steps, values = zip(*points, strict=True)
-    if any(map(math.isnan, values)):
-        return max(points, key=_newness)
-    step, at, value = max(zip(steps, times, values, strict=True))
-    return Point(at, step, value)
+def pieces(logged: Iterable[tuple[str, Point]]) -> dict[str, Piece]:
+    """The same by key, for points of several series.
+
+    Raises:
+        Invalid: a time or step does not fit 64 bits.
+    """
+    by_key: dict[str, list[Point]] = {}
+    for key, point in logged:
+        by_key.setdefault(key, []).append(point)
+    return {key: piece(Columns(*zip(*found, strict=True))) for key, found in by_key.items()}
+
+
+def columns_of(bodies: Iterable[bytes]) -> Columns:
+    """The points of several chunks by (time, step, value), identical ones once; NaN comes last.
+
+    Raises:
+        Corrupt: these bytes are no chunks.
+    """
+    times: list[int] = []
+    steps: list[int] = []
+    values: list[float] = []
+    for body in bodies:
+        packed_steps, packed_times, packed_values = _columns(body)
+        steps.extend(_array("q", packed_steps))
+        times.extend(_array("q", packed_times))
+        values.extend(_array("d", packed_values))
+    found = Columns(times, steps, values)
+    if all(map(lt, times, islice(times, 1, None))):
+        return found
+    if all(map(lt, zip(times, steps, strict=True), islice(zip(times, steps, strict=True), 1, None))):
+        return found
+    again = ordered(_points(*found))
+    return Columns(*zip(*again, strict=True))
 
 
 def pack(points: Sequence[Point]) -> bytes:
@@ -92,15 +152,6 @@ def unpack(body: bytes) -> list[Point]:
     """
     steps, times, values = _columns(body)
     return _points(_array("q", times), _array("q", steps), _array("d", values))
-
-
-def extended(body: bytes, point: Point) -> bytes | None:
-    """The body with one more canonical point; None when it is already in there."""
-    steps, times, values = _columns(body)
-    if point.step in _array("q", steps) and point.at in _array("q", times) and point in unpack(body):
-        return None
-    more = (_bytes(array("q", (point.step,))), _bytes(array("q", (point.at,))), _bytes(array("d", (point.value,))))
-    return b"".join((_HEAD, steps, more[0], times, more[1], values, more[2]))
 
 
 def joined(bodies: Iterable[bytes]) -> bytes:
@@ -122,24 +173,21 @@ def ordered(points: Iterable[Point]) -> list[Point]:
     return sorted(distinct)
 
 
-def after(points: Sequence[Point], mark: Point) -> int:
-    """Index of the first of the ordered ``points`` that comes after ``mark``."""
-    return bisect_right(points, _order(mark), key=_order)
+def after(columns: Columns, mark: Point) -> int:
+    """Index of the first of the ordered points that comes after ``mark``."""
+    times, steps, values = columns
+    return bisect_right(
+        range(len(times)), _order(mark), key=lambda index: _order(Point(times[index], steps[index], values[index]))
+    )
 
 
-def without_known(fresh: Iterable[Point], known: Iterable[Point]) -> list[Point]:
-    """The canonical points of ``fresh`` that are neither in ``known`` nor earlier in ``fresh``, in their order."""
-    seen = set(known)
-    return [point for point in dict.fromkeys(fresh) if point not in seen]
-
-
-def merges(earlier_counts: Sequence[int], count: int) -> int:
-    """How many of the last chunks (sizes oldest first) a new full chunk of ``count`` points takes in."""
-    taken = 0
-    for earlier in reversed(earlier_counts):
-        if earlier > count or earlier + count > FULL:
+def joins(counts: Sequence[int]) -> int:
+    """How many of the last chunks (sizes newest first) become one; less than two means none."""
+    total = taken = 0
+    for count in counts:
+        if total + count > FULL or (taken >= ROUND and count > total):
             break
-        count += earlier
+        total += count
         taken += 1
     return taken
 
@@ -172,6 +220,15 @@ def sampled(points: Sequence[Point], most: int) -> list[Point]:
 def _order(point: Point) -> tuple[int, int, bool, float]:
     missing = math.isnan(point.value)
     return point.at, point.step, missing, 0.0 if missing else point.value
+
+
+def _newest(columns: Columns) -> Point:
+    times, steps, values = columns
+    top = max(steps)
+    if steps.count(top) == 1:
+        index = steps.index(top)
+        return Point(times[index], top, values[index])
+    return max((p for p in map(Point, times, steps, values) if p.step == top), key=_newness)
 
 
 def _newness(point: Point) -> tuple[int, int, bool, float]:

@@ -23,6 +23,18 @@ def intern(tx: Tx, name: str) -> int:
     return int(found)
 
 
+def intern_all(tx: Tx, names: Iterable[str]) -> dict[str, int]:
+    """The numbers of keys, made where they are new; in the order given."""
+    wanted = list(names)
+    if len(wanted) == 1:
+        return {wanted[0]: intern(tx, wanted[0])}
+    found: dict[str, int] = {}
+    for start in range(0, len(wanted), _BLOCK):
+        part = wanted[start : start + _BLOCK]
+        found.update(tx.all(f"SELECT name, id FROM run_keys WHERE name IN ({marks(part)})", part))
+    return {name: found[name] if name in found else intern(tx, name) for name in wanted}
+
+
 def names(tx: Tx, ids: Iterable[int]) -> dict[int, str]:
     """The texts of keys."""
     wanted = sorted(set(ids))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from stile.store.database import Tx
 from stile.train import points as packed
-from stile.train.points import Point
+from stile.train.points import Columns, Piece, Point
 
+_ADD_CHUNK = """
+INSERT INTO points (run, key, chunk, count, body)
+VALUES (?, ?, (SELECT COALESCE(MAX(chunk), 0) + 1 FROM points WHERE run = ? AND key = ?), ?, ?) RETURNING chunk
+"""
 _UPSERT_LATEST = """
 INSERT INTO latest (run, key, experiment, value, step, at) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, step = excluded.step, at = excluded.at
@@ -17,41 +21,36 @@ WHERE excluded.step > latest.step OR (excluded.step = latest.step AND (excluded.
 """
 
 
-def append(tx: Tx, run: int, key: int, fresh: Sequence[Point]) -> None:
-    """Add canonical points to a series; those already in its open tail are not stored again."""
-    tail = tx.one(
-        "SELECT chunk, count, body FROM points WHERE run = ? AND key = ? ORDER BY chunk DESC LIMIT 1", (run, key)
+def append(tx: Tx, run: int, experiment: int, pieces: Mapping[int, Piece]) -> None:
+    """Add points to the series of a run, by key, and make the newest of each its latest if it is."""
+    for key, (count, body, _) in pieces.items():
+        chunk = tx.scalar(_ADD_CHUNK, (run, key, run, key, count, body))
+        if chunk % packed.ROUND == 0:
+            _join(tx, run, key)
+    tx.many(
+        _UPSERT_LATEST,
+        [
+            (run, key, experiment, None if math.isnan(value) else value, step, at)
+            for key, (_, _, (at, step, value)) in pieces.items()
+        ],
     )
-    if tail is None or tail[1] >= packed.TAIL:
-        chunk = 1 if tail is None else tail[0] + 1
-        body = packed.pack(packed.without_known(fresh, ()))
-        tx.run(
-            "INSERT INTO points (run, key, chunk, count, body) VALUES (?, ?, ?, ?, ?)",
-            (run, key, chunk, packed.count(body), body),
-        )
-    else:
-        chunk = tail[0]
-        longer = _lengthened(tail[2], fresh)
-        if longer is None:
-            return
-        body = longer
-        _replace(tx, run, key, chunk, body)
-    if chunk > 1 and packed.count(body) >= packed.TAIL:
-        _merge(tx, run, key)
 
 
-def raise_latest(tx: Tx, run: int, experiment: int, key: int, point: Point) -> None:
-    """Make ``point`` the newest of its series, if it is."""
-    value = None if math.isnan(point.value) else point.value
-    tx.run(_UPSERT_LATEST, (run, key, experiment, value, point.step, point.at))
-
-
-def history(tx: Tx, run: int, key: int) -> list[Point]:
-    """All points of a series by (time, step, value), identical ones once."""
-    found: list[Point] = []
+def add_missing(tx: Tx, run: int, experiment: int, key: int, given: Columns) -> int:
+    """Add those points of ``given`` (at least one) that the series does not have yet; how many those were."""
+    known: set[Point] = set()
     for (body,) in tx.all("SELECT body FROM points WHERE run = ? AND key = ? ORDER BY chunk", (run, key)):
-        found.extend(packed.unpack(body))
-    return packed.ordered(found)
+        known.update(packed.unpack(body))
+    fresh = [point for point in dict.fromkeys(packed.unpack(packed.piece(given).body)) if point not in known]
+    if fresh:
+        append(tx, run, experiment, {key: packed.piece(Columns(*zip(*fresh, strict=True)))})
+    return len(fresh)
+
+
+def columns(tx: Tx, run: int, key: int) -> Columns:
+    """All points of a series by (time, step, value), identical ones once."""
+    rows = tx.all("SELECT body FROM points WHERE run = ? AND key = ? ORDER BY chunk", (run, key))
+    return packed.columns_of(row[0] for row in rows)
 
 
 def keys_of(tx: Tx, run: int) -> list[int]:
@@ -59,31 +58,22 @@ def keys_of(tx: Tx, run: int) -> list[int]:
     return [row[0] for row in tx.all("SELECT key FROM latest WHERE run = ?", (run,))]
 
 
-def _lengthened(body: bytes, fresh: Sequence[Point]) -> bytes | None:
-    if len(fresh) == 1:
-        return packed.extended(body, fresh[0])
-    known = packed.unpack(body)
-    added = packed.without_known(fresh, known)
-    return packed.pack([*known, *added]) if added else None
-
-
-def _merge(tx: Tx, run: int, key: int) -> None:
-    """Let the last chunk take in those before it that are not larger."""
-    rows = tx.all("SELECT chunk, count FROM points WHERE run = ? AND key = ? ORDER BY chunk", (run, key))
-    counts = [count for _, count in rows]
-    taken = packed.merges(counts[:-1], counts[-1])
-    if not taken:
+def _join(tx: Tx, run: int, key: int) -> None:
+    """Make one chunk of the last ones, under the number of the last."""
+    sizes = tx.all(
+        "SELECT chunk, count FROM points WHERE run = ? AND key = ? ORDER BY chunk DESC LIMIT ?",
+        (run, key, 4 * packed.ROUND),
+    )
+    taken = packed.joins([count for _, count in sizes])
+    if taken < 2:
         return
-    first = rows[-1 - taken][0]
+    last, first = sizes[0][0], sizes[taken - 1][0]
     bodies = tx.all(
         "SELECT body FROM points WHERE run = ? AND key = ? AND chunk >= ? ORDER BY chunk", (run, key, first)
     )
-    tx.run("DELETE FROM points WHERE run = ? AND key = ? AND chunk > ?", (run, key, first))
-    _replace(tx, run, key, first, packed.joined(body for (body,) in bodies))
-
-
-def _replace(tx: Tx, run: int, key: int, chunk: int, body: bytes) -> None:
+    body = packed.joined(row[0] for row in bodies)
+    tx.run("DELETE FROM points WHERE run = ? AND key = ? AND chunk >= ? AND chunk < ?", (run, key, first, last))
     tx.run(
         "UPDATE points SET count = ?, body = ? WHERE run = ? AND key = ? AND chunk = ?",
-        (packed.count(body), body, run, key, chunk),
+        (packed.count(body), body, run, key, last),
     )

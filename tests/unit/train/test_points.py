@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stile.kernel.errors import Corrupt
+from stile.kernel.errors import Corrupt, Invalid
 from stile.train import points as packed
-from stile.train.points import FULL, Point
+from stile.train.points import FULL, Columns, Point
 
 _INT = st.integers(-(2**63), 2**63 - 1)
 _POINT = st.builds(Point, _INT, _INT, st.floats(allow_infinity=False))
@@ -40,34 +40,46 @@ def test_ordered_keeps_each_point_once_and_in_order(points: list[Point]) -> None
     assert [(p.at, p.step) for p in found] == sorted((p.at, p.step) for p in found)
 
 
-@given(st.lists(_SMALL, max_size=40), st.integers(0, 39))
+@given(st.lists(_SMALL, min_size=1, max_size=40), st.integers(0, 39))
 def test_after_continues_exactly_behind_the_mark(points: list[Point], index: int) -> None:
-    found = packed.ordered(points)
-    if index < len(found):
-        assert packed.after(found, found[index]) == index + 1
+    found = packed.columns_of([packed.pack(points)])
+    if index < len(found.times):
+        mark = Point(found.times[index], found.steps[index], found.values[index])
+        assert packed.after(found, mark) == index + 1
 
 
-@given(st.lists(_SMALL, max_size=20), st.lists(_SMALL, max_size=20))
-def test_without_known_plus_known_is_the_union(fresh: list[Point], known: list[Point]) -> None:
-    added = packed.without_known(fresh, known)
-    assert _same(packed.ordered([*known, *added]), packed.ordered([*known, *fresh]))
-    assert len(added) == len({repr(p) for p in fresh} - {repr(p) for p in known})
+@given(st.lists(st.lists(_SMALL, max_size=20), max_size=4))
+def test_columns_are_the_points_of_all_chunks_in_order_and_once(chunks: list[list[Point]]) -> None:
+    found = packed.columns_of(map(packed.pack, chunks))
+    assert _same(list(map(Point, *found)), packed.ordered(point for chunk in chunks for point in chunk))
+
+
+@given(st.lists(st.builds(Point, st.integers(0, 3), st.integers(0, 3), st.floats()), min_size=1, max_size=30))
+def test_a_piece_holds_its_points_and_knows_the_newest(points: list[Point]) -> None:
+    made = packed.piece(Columns(*zip(*points, strict=True)))
+    clean = [Point(p.at, p.step, packed.clamped(p.value)) for p in points]
+    assert made.size == len(points)
+    assert _same(packed.unpack(made.body), clean)
+    greatest = max(clean, key=lambda p: (p.step, p.at, -math.inf if math.isnan(p.value) else p.value))
+    assert repr(made.newest.step) == repr(greatest.step)
+    assert repr(made.newest) == repr(greatest) or made.newest.value == greatest.value
+
+
+def test_a_piece_is_refused_when_a_step_needs_more_than_64_bits() -> None:
+    with pytest.raises(Invalid, match="step"):
+        packed.piece(Columns([1], [2**63], [1.0]))
 
 
 def test_newest_is_by_step_then_time_then_value() -> None:
     points = [Point(9, 1, 5.0), Point(1, 2, 1.0), Point(1, 2, 3.0), Point(1, 2, math.nan)]
-    assert packed.newest(points) == Point(1, 2, 3.0)
-    assert packed.newest(points[:3]) == Point(1, 2, 3.0)
+    assert packed.pieces([("m", point) for point in points])["m"].newest == Point(1, 2, 3.0)
+    assert packed.pieces([("m", point) for point in points[:3]])["m"].newest == Point(1, 2, 3.0)
 
 
-@given(st.lists(_SMALL, max_size=30), _SMALL)
-def test_extended_adds_a_point_once(points: list[Point], one: Point) -> None:
-    body = packed.pack(points)
-    longer = packed.extended(body, one)
-    known = repr(one) in {repr(p) for p in points}
-    assert (longer is None) == known
-    if longer is not None:
-        assert _same(packed.unpack(longer), [*points, one])
+def test_pieces_are_apart_by_key() -> None:
+    made = packed.pieces([("a", Point(1, 1, 1.0)), ("b", Point(1, 2, 2.0)), ("a", Point(2, 2, 3.0))])
+    assert {key: one.size for key, one in made.items()} == {"a": 2, "b": 1}
+    assert made["a"].newest == Point(2, 2, 3.0)
 
 
 @given(st.lists(st.lists(_POINT, max_size=9), min_size=1, max_size=5))
@@ -77,10 +89,9 @@ def test_joined_holds_the_points_of_all(parts: list[list[Point]]) -> None:
     assert packed.count(body) == sum(map(len, parts))
 
 
-def test_every_nan_is_the_same_point_after_canonical_and_unpack() -> None:
-    found = packed.canonical([Point(1, 1, _OTHER_NAN), Point(1, 1, float("nan"))])
-    assert len(set(found)) == 1
-    assert len({*packed.unpack(packed.pack(found)), *found}) == 1
+def test_every_nan_is_the_same_point_when_packed() -> None:
+    made = packed.piece(Columns([1, 1], [1, 1], [_OTHER_NAN, float("nan")]))
+    assert len(packed.columns_of([made.body, made.body]).values) == 1
 
 
 def test_infinities_become_the_largest_numbers() -> None:
@@ -89,15 +100,21 @@ def test_infinities_become_the_largest_numbers() -> None:
     assert math.isnan(packed.clamped(math.nan))
 
 
-def test_chunks_grow_like_a_binary_counter() -> None:
+def test_chunks_stay_few_when_points_come_one_by_one() -> None:
     counts: list[int] = []
-    for _ in range(200):
-        taken = packed.merges(counts, 64)
-        merged = sum(counts[len(counts) - taken :]) + 64
-        counts = [*counts[: len(counts) - taken], merged]
-    assert sum(counts) == 200 * 64
-    assert max(counts) == FULL
-    assert len(counts) < 10
+    for number in range(1, 20_001):
+        counts.append(1)
+        if number % packed.ROUND == 0:
+            taken = packed.joins(counts[::-1])
+            counts[-taken:] = [sum(counts[-taken:])]
+    assert sum(counts) == 20_000
+    assert max(counts) <= FULL
+    assert len(counts) < 20
+
+
+def test_large_chunks_are_left_alone() -> None:
+    assert packed.joins([FULL, FULL]) == 1
+    assert packed.joins([1000] * 20) == 4
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300), st.integers(2, 50))

@@ -11,7 +11,7 @@ from stile.kernel.errors import Invalid
 from stile.store.database import Tx
 from stile.store.sqlite import SqliteDatabase
 from stile.train import experiment_search, experiments, run_search, runs
-from stile.train.points import Point
+from stile.train.points import Point, pieces
 from stile.train.run_values import InputDataset, Run
 
 
@@ -33,7 +33,7 @@ def filled(db: SqliteDatabase) -> SqliteDatabase:
                 metrics.append(("loss", Point(1, 1, chance.random())))
             params = [("kind", chance.choice(["tree", "Forest", "linear"]))] if index % 6 else []
             tags = [("site", chance.choice(["VA", "va", "MN"]))] if index % 2 else []
-            runs.log_batch(tx, run.info.run_id, metrics=metrics, params=params, tags=tags)
+            runs.log_batch(tx, run.info.run_id, metrics=pieces(metrics), params=params, tags=tags)
             if index % 10 == 0:
                 table = InputDataset(name=f"t{index}", digest="d", tags={"mlflow.data.context": "train"})
                 runs.log_inputs(tx, run.info.run_id, datasets=[table])
@@ -190,6 +190,7 @@ def test_page_size_is_refused_when_out_of_bounds(db: SqliteDatabase, size: int) 
         db.read(lambda tx: run_search.search(tx, experiment_ids=["0"], max_results=size))
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 def test_metric_order_walks_the_index_instead_of_sorting_all(filled: SqliteDatabase) -> None:
     plan = filled.read(
         lambda tx: tx.all(

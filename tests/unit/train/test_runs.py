@@ -10,6 +10,7 @@ from stile.kernel.errors import Exists, Invalid, Missing
 from stile.store import outbox
 from stile.store.sqlite import SqliteDatabase
 from stile.train import experiments, metric_history, run_views, runs
+from stile.train import points as packed
 from stile.train.points import Point
 from stile.train.run_values import InputDataset, Run
 
@@ -45,7 +46,7 @@ def test_identical_points_are_kept_once(db: SqliteDatabase) -> None:
     for _ in range(3):
         _log(db, run, "m", Point(1, 0, 2.0), nan)
     many = [("m", Point(1, 0, 2.0))] * 200
-    db.write(lambda tx: runs.log_batch(tx, run.info.run_id, metrics=many))
+    db.write(lambda tx: runs.log_batch(tx, run.info.run_id, metrics=packed.pieces(many)))
     found = db.read(lambda tx: runs.history(tx, run.info.run_id, "m"))
     assert len(found) == 2
 
@@ -60,7 +61,7 @@ def test_long_history_is_whole_and_in_few_chunks_when_logged_point_by_point(db: 
 
     db.write(work)
     assert db.read(lambda tx: runs.history(tx, run.info.run_id, "m")) == points
-    assert db.read(lambda tx: tx.scalar("SELECT COUNT(*) FROM points")) <= 12
+    assert db.read(lambda tx: tx.scalar("SELECT COUNT(*) FROM points")) <= 24
     pages = []
     token = ""
     while True:
@@ -90,7 +91,7 @@ def test_whole_batch_is_taken_back_when_one_param_changes(db: SqliteDatabase) ->
             lambda tx: runs.log_batch(
                 tx,
                 run.info.run_id,
-                metrics=[("m", Point(1, 1, 1.0))],
+                metrics=packed.pieces([("m", Point(1, 1, 1.0))]),
                 params=[("b", "2"), ("a", "9")],
                 tags=[("t", "x")],
             )
@@ -194,10 +195,10 @@ def test_thinned_keeps_the_ends_of_every_run(db: SqliteDatabase) -> None:
     first, second = _start(db), _start(db)
     for run, count in ((first, 100), (second, 37)):
         points = [("m", Point(i, i, float(i))) for i in range(count)]
-        db.write(lambda tx, run=run, points=points: runs.log_batch(tx, run.info.run_id, metrics=points))
+        db.write(lambda tx, run=run, points=points: runs.log_batch(tx, run.info.run_id, metrics=packed.pieces(points)))
     ids = [first.info.run_id, second.info.run_id, "gone" * 8]
     found = dict(db.read(lambda tx: metric_history.thinned(tx, ids, "m", most=10)))
     assert set(found) == set(ids[:2])
-    assert {found[ids[0]][0].step, found[ids[0]][-1].step} == {0, 99}
-    assert {found[ids[1]][0].step, found[ids[1]][-1].step} == {0, 36}
-    assert len(found[ids[0]]) <= 14
+    assert {found[ids[0]].steps[0], found[ids[0]].steps[-1]} == {0, 99}
+    assert {found[ids[1]].steps[0], found[ids[1]].steps[-1]} == {0, 36}
+    assert len(found[ids[0]].steps) <= 14

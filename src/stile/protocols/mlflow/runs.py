@@ -196,13 +196,9 @@ async def _log_batch(call: Call) -> Response:
     """Log many metrics, params and tags, all or none."""
     body = decode(await call.body(), _Batch)
     run_id = body.id()
-    limits.check_batch(body.metrics, body.params, body.tags)
-    metrics = [
-        (m.key, Point(m.timestamp, m.step, m.value if type(m.value) is float else wire.number(m.value)))
-        for m in body.metrics
-        if not m.model_id
-    ]
+    limits.check_batch(len(body.metrics), len(body.params), len(body.tags))
     of_models = [(metric, (metric.key, metric.point())) for metric in body.metrics if metric.model_id]
+    metrics = wire.pieces([metric for metric in body.metrics if not metric.model_id] if of_models else body.metrics)
     params = [(param.key, param.value) for param in body.params]
     tags = [(tag.key, tag.value) for tag in body.tags]
 
@@ -287,10 +283,7 @@ async def _history(call: Call) -> Response:
 
     def work(tx: Tx) -> bytes:
         page = metric_history.page(tx, run_id, key, max_results=min(most, limits.POINTS_PER_PAGE), page_token=token)
-        out: wire.Json = {"metrics": wire.points(key, page.points)}
-        if page.next_page_token:
-            out["next_page_token"] = page.next_page_token
-        return msgspec.json.encode(out)
+        return wire.metrics(wire.points(key, page.columns), page.next_page_token)
 
     return Response(await call.read(work), media_type="application/json")
 
@@ -302,10 +295,11 @@ async def _history_bulk(call: Call) -> Response:
     most = min(call.query_int("max_results", limits.POINTS_PER_PAGE), limits.POINTS_PER_PAGE)
 
     def work(tx: Tx) -> bytes:
-        out: list[wire.Json] = []
+        out: list[wire.MetricOut] = []
         for run_id in run_ids:
-            out.extend(wire.points(key, runs.history(tx, run_id, key)[: most - len(out)], run_id))
-        return msgspec.json.encode({"metrics": out})
+            left = most - len(out)
+            out.extend(wire.points(key, runs.columns(tx, run_id, key).part(0, left), run_id))
+        return wire.metrics(out)
 
     return Response(await call.read(work), media_type="application/json")
 
@@ -324,8 +318,7 @@ async def _history_interval(call: Call) -> Response:
 
     def work(tx: Tx) -> bytes:
         found = metric_history.thinned(tx, run_ids, key, span=span, most=most)
-        out = [line for run_id, points in found for line in wire.points(key, points, run_id)]
-        return msgspec.json.encode({"metrics": out})
+        return wire.metrics([line for run_id, columns in found for line in wire.points(key, columns, run_id)])
 
     return Response(await call.read(work), media_type="application/json")
 

@@ -7,7 +7,11 @@ Source: ``mlflow/protos/service.proto`` and ``model_registry.proto`` of MLflow 3
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from itertools import repeat
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,7 +21,7 @@ from stile.kernel.errors import Invalid
 from stile.train.artifacts import ListedEntry
 from stile.train.experiment_records import Experiment
 from stile.train.logged_model_records import LoggedModel
-from stile.train.points import Point
+from stile.train.points import Columns, Piece, Point, piece
 from stile.train.run_values import Run, RunInfo
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -25,16 +29,17 @@ Json = dict[str, Any]
 
 _encode = msgspec.json.Encoder().encode
 _JSON = "application/json"
+_PART = 10_000
 
 
-class Pair(msgspec.Struct):
+class Pair(msgspec.Struct, gc=False):
     """A tag or parameter as sent."""
 
     key: str = ""
     value: str = ""
 
 
-class MetricIn(msgspec.Struct):
+class MetricIn(msgspec.Struct, gc=False):
     """A metric point as sent."""
 
     key: str = ""
@@ -54,6 +59,23 @@ class MetricIn(msgspec.Struct):
         return Point(self.timestamp, self.step, number(self.value))
 
 
+def pieces(metrics: Iterable[MetricIn]) -> dict[str, Piece]:
+    """Points packed by key.
+
+    Raises:
+        Invalid: a value is no number, or a time or step does not fit 64 bits.
+    """
+    by_key: defaultdict[str, list[MetricIn]] = defaultdict(list)
+    for metric in metrics:
+        by_key[metric.key].append(metric)
+    return {key: _piece(found) for key, found in by_key.items()}
+
+
+@lru_cache(maxsize=64)
+def _decoder(kind: type[T]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind, strict=False)
+
+
 def decode(body: bytes, kind: type[T]) -> T:
     """A body as ``kind``.
 
@@ -61,7 +83,8 @@ def decode(body: bytes, kind: type[T]) -> T:
         Invalid: it is not JSON, or a field cannot be what it must be.
     """
     try:
-        return msgspec.json.decode(body or b"{}", type=kind, strict=False)
+        decoded: T = _decoder(kind).decode(body or b"{}")
+        return decoded
     except msgspec.ValidationError:
         return _without_nulls(body, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -188,14 +211,28 @@ def run(found: Run) -> Json:
     }
 
 
-def points(key: str, found: Iterable[Point], run_id: str = "") -> list[Json]:
-    """Metric messages of one series, with the run when it is not plain which."""
-    if run_id:
-        return [
-            {"key": key, "value": float_out(p.value), "timestamp": p.at, "step": p.step, "run_id": run_id}
-            for p in found
-        ]
-    return [{"key": key, "value": float_out(p.value), "timestamp": p.at, "step": p.step} for p in found]
+class MetricOut(msgspec.Struct, gc=False, omit_defaults=True):
+    """A Metric message, with the run when it is not plain which. Its first four fields are always sent."""
+
+    key: str
+    value: float | str
+    timestamp: int
+    step: int
+    run_id: str = ""
+
+
+def points(key: str, columns: Columns, run_id: str = "") -> list[MetricOut]:
+    """Metric messages of one series."""
+    times, steps, values = columns
+    sent: Iterable[float | str] = values if math.isfinite(sum(values)) else map(float_out, values)
+    return list(map(MetricOut, repeat(key), sent, times, steps, repeat(run_id)))
+
+
+def metrics(found: list[MetricOut], next_page_token: str = "") -> bytes:
+    """The answer with some points, encoded in parts so that other threads get their turn in between."""
+    parts = (_encode(found[start : start + _PART])[1:-1] for start in range(0, len(found), _PART))
+    rest = b',"next_page_token":' + _encode(next_page_token) if next_page_token else b""
+    return b"".join((b'{"metrics":[', b",".join(parts), b"]", rest, b"}"))
 
 
 def files(found: Iterable[ListedEntry], below: str = "") -> list[Json]:
@@ -240,6 +277,13 @@ def logged_model(found: LoggedModel, registrations: Iterable[tuple[str, int]] = 
             ],
         },
     }
+
+
+def _piece(metrics: list[MetricIn]) -> Piece:
+    values: list[Any] = [metric.value for metric in metrics]
+    if set(map(type, values)) != {float}:
+        values = list(map(number, values))
+    return piece(Columns([metric.timestamp for metric in metrics], [metric.step for metric in metrics], values))
 
 
 def _without_nulls(body: bytes, kind: type[T]) -> T:
