@@ -32,7 +32,18 @@ from stile.kernel.permission import Role
 from stile.kernel.settings import Settings
 from stile.people import account_records
 from stile.protocols.mlflow import routes as mlflow_routes
-from stile.protocols.rest import board, data, deploy, evaluations, govern, health, monitor, people, predictions
+from stile.protocols.rest import (
+    adoption,
+    board,
+    data,
+    deploy,
+    evaluations,
+    govern,
+    health,
+    monitor,
+    people,
+    predictions,
+)
 from stile.protocols.rest import store as store_routes
 from stile.protocols.rest import work as work_routes
 from stile.protocols.rest.openapi import openapi_routes
@@ -57,6 +68,7 @@ def routes() -> list[Route]:
         *health.ROUTES,
         *monitor.ROUTES,
         *board.ROUTES,
+        *adoption.ROUTES,
         *data.ROUTES,
         *deploy.ROUTES,
         *predictions.ROUTES,
@@ -102,7 +114,7 @@ def build(
         lock.close()
         raise
     live = Live()
-    background = background or DbosBackground(db, folder)
+    background = background or DbosBackground(db, folder, settings.store)
     blobs = LocalBlobs(folder / "blobs")
     subscriptions = wire(db=db, blobs=blobs, background=background, announce=live.announce)
     services = Services(

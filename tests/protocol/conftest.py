@@ -21,10 +21,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One server for the tests of a module; each uses names of its own."""
-    with running_server(tmp_path_factory.mktemp("server")) as running:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[RunningServer]:
+    """One server on each engine for the tests of a module; each uses names of its own."""
+    store = "sqlite" if request.param == "sqlite" else request.getfixturevalue("cluster").fresh()
+    with running_server(tmp_path_factory.mktemp("server"), store=store) as running:
         import mlflow
 
         mlflow.set_tracking_uri(running.url)

@@ -45,9 +45,9 @@ def position_of(tx: Tx, subscriber: str) -> int:
 
 
 def move(tx: Tx, subscriber: str, position: int) -> None:
-    """Remember that ``subscriber`` has dealt with everything up to ``position``."""
+    """Remember that ``subscriber`` has dealt with everything up to ``position``; never moves back."""
     tx.run(
-        "INSERT INTO outbox_positions (subscriber, position) VALUES (?, ?) "
-        "ON CONFLICT (subscriber) DO UPDATE SET position = excluded.position",
+        "INSERT INTO outbox_positions (subscriber, position) VALUES (?, ?) ON CONFLICT (subscriber) DO UPDATE "
+        "SET position = excluded.position WHERE outbox_positions.position < excluded.position",
         (subscriber, position),
     )

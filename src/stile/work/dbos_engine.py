@@ -1,9 +1,9 @@
-"""Durable background work on DBOS Transact, in a SQLite file of its own.
+"""Durable background work on DBOS Transact, in a SQLite file of its own or in the shared PostgreSQL.
 
 The engine takes a second to import, so ``launch`` brings it up in a thread after the server
 answers. What is started earlier is kept in the store (``work_starts``) and handed over then.
 A workflow that was cut off by kill -9 resumes, on the next launch, at the first step without a
-recorded result. Arguments, step results and errors are kept as JSON, never as pickles.
+recorded result; with PostgreSQL any other server takes it over after a few seconds. Arguments, step results and errors are kept as JSON, never as pickles.
 
 DBOS allows one engine per process; a second one waits until the first was stopped.
 """
@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import msgspec
 
@@ -25,6 +26,7 @@ from stile.kernel.workflow import Workflow
 from stile.store.database import Database
 from stile.work import records
 from stile.work.background import State, Status
+from stile.work.servers import BEAT_EVERY_S, Servers
 
 Phase = Literal["created", "launching", "up", "stopping", "stopped", "failed"]
 
@@ -58,11 +60,18 @@ class DbosBackground:
     Args:
         db: keeps the starts that come before the engine is up.
         folder: where the engine's file ``work.db`` lives.
+        store: ``Settings.store``; with a ``postgresql://`` address the engine keeps its tables there, in the
+            schema ``dbos``, and shares them with the other servers.
     """
 
-    def __init__(self, db: Database, folder: Path) -> None:
+    def __init__(self, db: Database, folder: Path, store: str = "sqlite") -> None:
         self._db = db
         self._path = folder / "work.db"
+        self._shared = "://" in store
+        self._url = f"postgresql+psycopg://{store.partition('://')[2]}" if self._shared else f"sqlite:///{self._path}"
+        # Alone, the name is fixed: a restarted server finds its own unfinished work at once.
+        self._server = f"stile-{uuid4().hex}" if self._shared else "stile"
+        self._servers = Servers(db, self._server, self._take_over)
         self._workflows: dict[str, Workflow] = {}
         self._periodic: list[tuple[str, float, Callable[[], None]]] = []
         self._threads: list[threading.Thread] = []
@@ -155,7 +164,18 @@ class DbosBackground:
             self._dbos.destroy(destroy_registry=True)
             self._dbos = None
             _one_per_process.release()
+            if self._shared:
+                self._leave()
         self.phase = "stopped"
+
+    def _leave(self) -> None:
+        try:
+            self._servers.leave()
+        except Unavailable:  # the others notice by themselves
+            _log.warning("The store is away: other servers take over unfinished work a little later.")
+
+    def _take_over(self, server: str) -> None:
+        self._dbos._recover_pending_workflows([server])  # noqa: SLF001  DBOS offers it to its own cloud only
 
     def _launch(self) -> None:
         while not _one_per_process.acquire(timeout=0.1):
@@ -173,17 +193,18 @@ class DbosBackground:
             self._settled.set()
 
     def _bring_up(self) -> None:
-        _prepare_file(self._path)
+        if not self._shared:
+            _prepare_file(self._path)
         _silence()
         from dbos import DBOS  # noqa: PLC0415  takes a second: only after the server answers
 
         DBOS(
             config={
                 "name": "stile",
-                "system_database_url": f"sqlite:///{self._path}",
+                "system_database_url": self._url,
                 # Fixed, so that what an older Stile began is resumed by a newer one.
                 "application_version": "stile",
-                "executor_id": "stile",
+                "executor_id": self._server,
                 "max_executor_threads": _THREADS,
                 "enable_otlp": False,
                 "log_level": "CRITICAL",
@@ -203,6 +224,9 @@ class DbosBackground:
             for start in self._db.read(records.starts):
                 self._begin(start.name, start.arguments, start.key)
                 self._db.write(lambda tx, key=start.key: records.drop_start(tx, key))  # type: ignore[misc]
+            if self._shared:
+                self._servers.look_round()
+                self._periodic.append(("servers", BEAT_EVERY_S, self._servers.look_round))
             for name, seconds, work in self._periodic:
                 self._start_periodic(name, seconds, work)
             self.phase = "up"

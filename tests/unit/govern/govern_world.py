@@ -11,8 +11,8 @@ from stile.kernel.clock import FixedClock
 from stile.kernel.permission import Principal, PrincipalKind, Role
 from stile.people import accounts, use_cases
 from stile.people.use_cases import Charter
-from stile.store.database import Tx
-from stile.store.sqlite import SqliteDatabase
+from stile.store.database import Database, Tx
+from stile.store.engines import open_database
 from stile.train import artifacts, evidence_records
 from stile.train.evidence import Evidence
 
@@ -26,9 +26,9 @@ TEAM = {
 }
 
 
-def fresh(path, *, solo: bool = False, policy: str = POLICY) -> SqliteDatabase:
+def fresh(path, store: str = "sqlite", *, solo: bool = False, policy: str = POLICY) -> Database:
     """A store with the use case, its people and the policy."""
-    db = SqliteDatabase(path / "govern.db", clock=FixedClock(NOW))
+    db = open_database(store, path, clock=FixedClock(NOW))
 
     def build(tx: Tx) -> None:
         charter = Charter(title="Early detection", positive="malignant", segment="site", solo=solo)
@@ -69,12 +69,12 @@ def measure(tx: Tx, version: int, **measured) -> Evidence:
     return made
 
 
-def propose(db: SqliteDatabase, version: int, by: str = "ada") -> Promotion:
+def propose(db: Database, version: int, by: str = "ada") -> Promotion:
     """Ask for a promotion."""
     return db.write(lambda tx: promotions.propose(tx, use_case=USE_CASE, version=version, reason="better", by=by))
 
 
-def say(db: SqliteDatabase, promotion: str, name: str, role: str, *words: str) -> Promotion:
+def say(db: Database, promotion: str, name: str, role: str, *words: str) -> Promotion:
     """A word of somebody: verdict and reason, a yes when nothing is given."""
     verdict, reason = (*words, *("yes", "fine")[len(words) :])
     return db.write(
@@ -84,7 +84,7 @@ def say(db: SqliteDatabase, promotion: str, name: str, role: str, *words: str) -
     )
 
 
-def promote(db: SqliteDatabase, version: int):
+def promote(db: Database, version: int):
     """The whole way: propose, two approvals, plan, apply."""
     asked = propose(db, version)
     say(db, asked.id, "paula", "product_manager")

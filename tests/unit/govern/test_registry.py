@@ -45,10 +45,12 @@ def _use_case(db: SqliteDatabase, name: str) -> None:
 
 
 def _decide(db: SqliteDatabase, name: str, version: int) -> None:
-    columns = db.read(lambda tx: tx.all("SELECT name, type FROM pragma_table_info('decisions')"))
-    values = {"use_case": name, "subject_version": version}
-    row = [values.get(column, 0 if kind == "BIGINT" else "") for column, kind in columns]
-    db.write(lambda tx: tx.run(f"INSERT INTO decisions VALUES ({', '.join('?' * len(row))})", row))
+    columns = (
+        "id, scope, kind, subject_digest, policy_digest, evidence_digest, plan, reason, by_name, body, prev_hash, hash, "
+        "at, position, use_case, subject_version"
+    )
+    row = [*[""] * 9, b"", "", "", 0, 0, name, version]
+    db.write(lambda tx: tx.run(f"INSERT INTO decisions ({columns}) VALUES ({', '.join('?' * len(row))})", row))
 
 
 def test_version_is_pinned_by_the_digest_of_its_files(db: SqliteDatabase, model: str, logged: str) -> None:

@@ -23,9 +23,12 @@ from stile.kernel.permission import LOCAL_USER, PrincipalKind
 from stile.store import ledger, outbox
 
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
+
+
 @pytest.fixture
-def store(tmp_path):
-    db = fresh(tmp_path)
+def store(tmp_path, store_url):
+    db = fresh(tmp_path, store_url)
     yield db
     db.close()
 
@@ -141,8 +144,8 @@ def test_compliance_is_asked_when_the_tier_is_high(store):
     assert propose(store, 1).waiting_for == ["product_manager", "domain_expert", "compliance"]
 
 
-def test_local_user_approves_alone_when_solo_and_the_decision_says_so(tmp_path):
-    db = fresh(tmp_path, solo=True)
+def test_local_user_approves_alone_when_solo_and_the_decision_says_so(tmp_path, store_url):
+    db = fresh(tmp_path, store_url, solo=True)
     try:
         db.write(lambda tx: register(tx, by="local-user"))
         asked = propose(db, 1, by="local-user")
@@ -309,8 +312,8 @@ def test_nothing_is_left_behind_when_the_alias_cannot_move(store, monkeypatch):
     assert store.read(lambda tx: promotions.get(tx, asked.id)).state == "open"
 
 
-def test_last_yes_promotes_when_the_policy_applies_automatically(tmp_path):
-    db = fresh(tmp_path, policy=POLICY + "apply: automatic\n")
+def test_last_yes_promotes_when_the_policy_applies_automatically(tmp_path, store_url):
+    db = fresh(tmp_path, store_url, policy=POLICY + "apply: automatic\n")
     try:
         db.write(register)
         asked = propose(db, 1)

@@ -23,7 +23,7 @@ from stile.monitor.settings import change_settings
 from stile.people import use_cases
 from stile.people.use_cases import Charter
 from stile.store import ledger
-from stile.store.sqlite import SqliteDatabase
+from stile.store.engines import open_database
 from stile.train import artifacts, evidence_records
 from stile.train.evidence import Computed, Evidence, Metric, Subject
 from stile.work.inline import InlineBackground
@@ -49,9 +49,9 @@ live:
 class World:
     """A use case with a champion in production, and traffic on demand."""
 
-    def __init__(self, path, blobs) -> None:
+    def __init__(self, path, blobs, store) -> None:
         self.clock = FixedClock()
-        self.db = SqliteDatabase(path / "monitor.db", clock=self.clock)
+        self.db = open_database(store, path, clock=self.clock)
         self.blobs = blobs
         self.random = np.random.default_rng(1)
         self.sent = 0
@@ -143,8 +143,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path, blobs):
-    made = World(tmp_path, blobs)
+def world(tmp_path, blobs, store_url):
+    made = World(tmp_path, blobs, store_url)
     yield made
     made.db.close()
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from stile.kernel.errors import Invalid
 from stile.kernel.events import Event
 from stile.store import outbox
-from stile.store.sqlite import SqliteDatabase
+from stile.store.database import Database
 from stile.work import records
 from stile.work.subscriptions import TRIES, Subscriptions
 
@@ -24,14 +23,15 @@ class WorkTestEnded(Event, frozen=True, kw_only=True):
     number: int
 
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
+
+
 @pytest.fixture
-def store(tmp_path: Path):
-    database = SqliteDatabase(tmp_path / "stile.db")
-    yield database
-    database.close()
+def store(db: Database) -> Database:
+    return db
 
 
-def emit(store: SqliteDatabase, *numbers: int) -> None:
+def emit(store: Database, *numbers: int) -> None:
     for number in numbers:
         store.write(lambda tx, n=number: tx.emit(WorkTestHappened(number=n)))
 
@@ -118,6 +118,28 @@ def test_the_thread_delivers_soon_after_a_commit_and_stops_when_told(store):
     subscriptions.stop()
     assert time.monotonic() - began < 2
     assert store.read(lambda tx: outbox.position_of(tx, "one")) == 1
+
+
+def test_effects_happen_once_when_two_servers_deliver_the_same_events(open_db):
+    one, two = open_db(), open_db()
+    counts: list[int] = []
+
+    def count(tx, event, at):
+        records.add_start(tx, key=f"{event.number}-{len(counts)}", name="n", arguments={})
+        counts.append(event.number)
+
+    pairs = []
+    for db in (one, two):
+        subscriptions = Subscriptions(db, idle_s=0.05)
+        subscriptions.on("one", WorkTestHappened, count)
+        subscriptions.start()
+        pairs.append(subscriptions)
+    emit(one, *range(20))
+    emit(two, *range(20, 40))
+    for subscriptions in pairs:
+        subscriptions.drain()
+        subscriptions.stop()
+    assert sorted(int(start.key.partition("-")[0]) for start in one.read(records.starts)) == list(range(40))
 
 
 def test_a_second_handler_for_the_same_event_is_refused_when_the_subscriber_has_one(store):
