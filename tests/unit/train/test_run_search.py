@@ -14,6 +14,8 @@ from stile.train import experiment_search, experiments, run_search, runs
 from stile.train.points import Point, pieces
 from stile.train.run_values import InputDataset, Run
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
+
 
 @pytest.fixture
 def filled(db: SqliteDatabase) -> SqliteDatabase:
@@ -190,8 +192,9 @@ def test_page_size_is_refused_when_out_of_bounds(db: SqliteDatabase, size: int) 
         db.read(lambda tx: run_search.search(tx, experiment_ids=["0"], max_results=size))
 
 
-@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-def test_metric_order_walks_the_index_instead_of_sorting_all(filled: SqliteDatabase) -> None:
+def test_metric_order_walks_the_index_instead_of_sorting_all(filled: SqliteDatabase, engine: str) -> None:
+    if engine != "sqlite":
+        pytest.skip("the words of a plan differ; that one belongs to SQLite")
     plan = filled.read(
         lambda tx: tx.all(
             "EXPLAIN QUERY PLAN SELECT r.id FROM latest o CROSS JOIN runs r WHERE o.experiment IN (?) AND o.key = ? "
