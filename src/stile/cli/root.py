@@ -48,6 +48,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "alerts": ("watch:alerts", "Breaches on live traffic: list, acknowledge."),
         "board": ("watch:board", "The board and your inbox."),
     },
+    "Moving and keeping": {
+        "import": ("move:import_", "Take in MLflow's history (database, folder, server), or an export."),
+        "export": ("move:export", "Write all that is tracked and registered to an open layout."),
+    },
     "Trust": {
         "verify": ("verify:verify", "Check the ledger: on the server, in a data folder, or offline from an export."),
     },

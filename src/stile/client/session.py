@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -89,6 +89,18 @@ class Session:
     def download(self, path: str) -> bytes:
         """The raw bytes of GET."""
         return self._send("GET", path, timeout_s=600.0).content
+
+    def download_pieces(self, path: str) -> Iterator[bytes]:
+        """The raw bytes of GET, piece by piece."""
+        import httpx
+
+        try:
+            with self._client().stream("GET", path, timeout=600.0) as response:
+                if response.status_code >= 400:
+                    raise error_from(response.status_code, response.read())
+                yield from response.iter_bytes(1 << 20)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"The connection to {self.url} broke ({error or type(error).__name__}).") from error
 
     def call(
         self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None,
