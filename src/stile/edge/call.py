@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -17,6 +19,9 @@ from stile.store.database import Tx
 T = TypeVar("T")
 
 _MAX_DEPTH = 64
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)  # always ends: never tries a text twice
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_LARGE = 256 << 10
 
 
 class Call:
@@ -76,7 +81,8 @@ class Call:
         Raises:
             Invalid: it is not JSON, nested too deeply, or does not fit; says which field.
         """
-        return decode_json(await self.body(), kind)
+        body = await self.body()
+        return decode_json(body, kind) if len(body) < _LARGE else await asyncio.to_thread(decode_json, body, kind)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body piece by piece, for routes that stream."""
@@ -106,12 +112,12 @@ class Call:
 def decode_json(body: bytes, kind: type[T]) -> T:
     """JSON bytes into ``kind``; see ``Call.json``."""
     if _depth(body) > _MAX_DEPTH:
-        raise Invalid(f"The JSON is nested more than {_MAX_DEPTH} levels deep.")
+        raise Invalid(f"The JSON is nested more than {_MAX_DEPTH} levels deep, or its brackets do not match.")
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise Invalid(f"The request does not fit: {error}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"The body is not valid JSON: {error}.") from error
 
 
@@ -121,27 +127,16 @@ def json_response(value: Any, status: int = 200) -> Response:
 
 
 def _depth(body: bytes) -> int:
-    """An upper bound of the nesting depth, cheap for flat bodies."""
+    """The nesting depth, or something above the limit when it is passed or the brackets do not match.
+
+    Innermost pairs are taken out together, so that megabytes of flat brackets cost milliseconds.
+    """
     opening = body.count(b"[") + body.count(b"{")
     if opening <= _MAX_DEPTH:
         return opening
-    depth = deepest = 0
-    in_string = escaped = False
-    for byte in body:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_string = False
-        elif byte == 0x22:
-            in_string = True
-        elif byte in (0x5B, 0x7B):
-            depth += 1
-            deepest = max(deepest, depth)
-            if deepest > _MAX_DEPTH:
-                return deepest
-        elif byte in (0x5D, 0x7D):
-            depth -= 1
-    return deepest
+    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
+    for depth in range(_MAX_DEPTH + 1):
+        if not brackets:
+            return depth
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return _MAX_DEPTH + 1

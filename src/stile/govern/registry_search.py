@@ -13,7 +13,7 @@ from stile.govern.version_records import ModelVersion
 from stile.kernel.errors import Invalid
 from stile.store.database import Row, Tx
 from stile.train import search_sql
-from stile.train.filters import Clause, Entity, Vocabulary, parse_filter, parse_order
+from stile.train.filters import Clause, Entity, Vocabulary, parse_filter, parse_orders
 from stile.train.search_sql import Part, SortKey
 
 MODELS_MOST = 1000
@@ -121,7 +121,7 @@ def _search(
     tx: Tx, source: _Source, *, filter: str, most: int, order_by: Sequence[str], page_token: str
 ) -> tuple[list[Row], str]:
     clauses = parse_filter(filter, source.words)
-    orders = [parse_order(text, source.words) for text in order_by]
+    orders = parse_orders(order_by, source.words)
     if any(order.entity != "attribute" for order in orders):
         raise Invalid("These results can be ordered by attributes only.")
     keys: list[SortKey] = []

@@ -196,6 +196,8 @@ class SqliteDatabase:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writer else 0)
         connection = apsw.Connection(str(self.path), flags=flags, statementcachesize=_STATEMENT_CACHE)
         connection.set_busy_timeout(5_000)
+        # Plans never depend on bound values: otherwise many statements are planned anew at every execution.
+        connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         connection.execute("PRAGMA journal_mode=WAL").fetchall()
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
@@ -251,7 +253,7 @@ class SqliteDatabase:
         except (apsw.FullError, apsw.IOError):
             raise
         except BaseException as error:  # handed to whoever asked for this write
-            write.error = _translated(error) if isinstance(error, apsw.Error) else error
+            write.error = _translated(error) if isinstance(error, (apsw.Error, *_NOT_STORABLE)) else error
             if not self._writer_connection.get_autocommit():
                 self._writer_connection.execute("ROLLBACK")
             return False
@@ -272,7 +274,7 @@ class SqliteDatabase:
             except (apsw.FullError, apsw.IOError):
                 raise
             except BaseException as error:  # handed to whoever asked for this write
-                write.error = _translated(error) if isinstance(error, apsw.Error) else error
+                write.error = _translated(error) if isinstance(error, (apsw.Error, *_NOT_STORABLE)) else error
                 execute("ROLLBACK TO one")
                 execute("RELEASE one")
         return emitted

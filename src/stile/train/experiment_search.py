@@ -11,7 +11,7 @@ from stile.kernel.errors import Invalid
 from stile.store.database import Tx
 from stile.train import experiment_records, search_sql
 from stile.train.experiment_records import Experiment
-from stile.train.filters import Clause, Vocabulary, parse_filter, parse_order
+from stile.train.filters import Clause, Vocabulary, parse_filter, parse_orders
 from stile.train.run_search import View
 from stile.train.search_sql import Part, SortKey
 
@@ -54,7 +54,7 @@ def search(
     clauses = parse_filter(filter, WORDS)
     keys = [
         SortKey(_COLUMNS[order.key], order.ascending)
-        for order in (parse_order(text, WORDS) for text in order_by)
+        for order in parse_orders(order_by, WORDS)
         if order.entity == "attribute"
     ]
     if not keys:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -21,6 +21,7 @@ from stile.kernel.errors import Invalid
 
 MAX_TEXT = 20_000
 MAX_CLAUSES = 64
+MAX_ORDERS = 32
 MAX_LIST = 1000
 
 Entity = Literal["metric", "param", "tag", "attribute", "dataset"]
@@ -112,6 +113,17 @@ def parse_filter(text: str, words: Vocabulary) -> list[Clause]:
             hint = " OR is not part of the filter language." if word == "OR" else ""
             raise _misfit(text, tokens[at].at, "expected AND or the end" + hint)
         at += 1
+
+
+def parse_orders(texts: Sequence[str], words: Vocabulary) -> list[Order]:
+    """All ``order_by`` texts, the most important first; see ``parse_order``.
+
+    Raises:
+        Invalid: one cannot be read, or there are more than anybody sorts by.
+    """
+    if len(texts) > MAX_ORDERS:
+        raise Invalid(f"There are {len(texts)} order_by clauses; at most {MAX_ORDERS} are taken.")
+    return [parse_order(text, words) for text in texts]
 
 
 def parse_order(text: str, words: Vocabulary) -> Order:

@@ -9,7 +9,7 @@ import msgspec
 from stile.kernel.errors import Invalid
 from stile.store.database import Tx
 from stile.train import logged_model_records, search_sql
-from stile.train.filters import Clause, Vocabulary, parse_filter, parse_order
+from stile.train.filters import Clause, Vocabulary, parse_filter, parse_orders
 from stile.train.logged_model_records import LoggedModel
 from stile.train.run_keys import marks
 from stile.train.search_sql import Part, SortKey
@@ -72,8 +72,8 @@ def search(
     clauses = parse_filter(filter, WORDS)
     joins: list[Part] = []
     keys: list[SortKey] = []
-    for index, wanted in enumerate(order_by):
-        order = parse_order(wanted.field_name, WORDS)
+    orders = parse_orders([wanted.field_name for wanted in order_by], WORDS)
+    for index, (wanted, order) in enumerate(zip(order_by, orders, strict=True)):
         if order.entity == "attribute":
             keys.append(SortKey(_COLUMNS[order.key], wanted.ascending))
         elif order.entity == "metric":

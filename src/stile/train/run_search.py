@@ -16,7 +16,7 @@ import msgspec
 from stile.kernel.errors import Invalid
 from stile.store.database import Tx
 from stile.train import limits, run_keys, run_records, search_sql
-from stile.train.filters import Clause, Order, Vocabulary, parse_filter, parse_order
+from stile.train.filters import Clause, Order, Vocabulary, parse_filter, parse_orders
 from stile.train.run_keys import marks
 from stile.train.run_values import Run
 from stile.train.search_sql import Part, SortKey
@@ -97,7 +97,7 @@ def search(
             f"Invalid value {max_results} for parameter 'max_results': it must be 1 to {limits.RUNS_PER_PAGE}."
         )
     clauses = parse_filter(filter, WORDS)
-    orders = [parse_order(text, WORDS) for text in order_by]
+    orders = parse_orders(order_by, WORDS)
     question = search_sql.question(sorted(experiment_ids), filter, view, list(order_by))
     token = search_sql.read_token(page_token, question)
     query = _resolved(tx, experiment_ids, view, clauses, orders)
