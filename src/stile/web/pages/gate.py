@@ -14,7 +14,7 @@ from stile.govern.gate import GateResult
 from stile.govern.labels import Standing
 from stile.govern.plan import make_plan
 from stile.govern.promotions import Promotion
-from stile.govern.separation import refusal
+from stile.govern.separation import ApprovalState, refusal
 from stile.govern.version_records import ModelVersion
 from stile.kernel.errors import Missing
 from stile.people import use_cases
@@ -74,6 +74,8 @@ class GateData(msgspec.Struct, frozen=True, kw_only=True):
     promotion: Promotion | None
     numbers: list[Number]
     changes: list[Change]
+    people: list[ApprovalState]
+    promoted: Decision | None
     your_roles: list[str]
     your_refusals: dict[str, str]
     plan: str
@@ -99,7 +101,7 @@ def load_gate(tx: Tx, call: Call) -> GateData:
         return GateData(
             **shared, result=None, policy_name="", policy_says="", policy_version=0, policy_digest="",
             champion_evidence=None, champion=0, standing=None, promotion=None, numbers=three_numbers(evidence, []),
-            changes=[], your_roles=[], your_refusals={}, plan="",
+            changes=[], people=[], promoted=None, your_roles=[], your_refusals={}, plan="",
         )  # fmt: skip
     world = snapshot.read_world(tx, name)
     assessment = assess(world)
@@ -108,6 +110,9 @@ def load_gate(tx: Tx, call: Call) -> GateData:
         raise Missing(f"{name} has no version {number}.")
     champion = world.past.champion
     allowed, refused = _your_say(world, result, call)
+    # What was said for the version in production belongs to the decision that put it there.
+    promoted = next((each for each in taken if each.kind == "promoted"), None) if champion == number else None
+    promoted = None if result.promotion else promoted
     return GateData(
         **shared,
         result=result,
@@ -121,6 +126,8 @@ def load_gate(tx: Tx, call: Call) -> GateData:
         promotion=promotions.get(tx, result.promotion) if result.promotion else None,
         numbers=three_numbers(evidence, result.rules),
         changes=if_promoted(world, assessment, number) if result.outcome != "reject" and champion != number else [],
+        people=promoted.approvals if promoted else result.approvals,
+        promoted=promoted,
         your_roles=allowed,
         your_refusals=refused,
         plan=_plan(world, number),
