@@ -9,10 +9,6 @@ from stile.store.database import Tx
 from stile.train import points as packed
 from stile.train.points import Columns, Piece, Point
 
-_ADD_CHUNK = """
-INSERT INTO points (run, key, chunk, count, body)
-VALUES (?, ?, (SELECT COALESCE(MAX(chunk), 0) + 1 FROM points WHERE run = ? AND key = ?), ?, ?) RETURNING chunk
-"""
 _UPSERT_LATEST = """
 INSERT INTO latest (run, key, experiment, value, step, at) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (run, key) DO UPDATE SET value = excluded.value, step = excluded.step, at = excluded.at
@@ -24,7 +20,13 @@ WHERE excluded.step > latest.step OR (excluded.step = latest.step AND (excluded.
 def append(tx: Tx, run: int, experiment: int, pieces: Mapping[int, Piece]) -> None:
     """Add points to the series of a run, by key, and make the newest of each its latest if it is."""
     for key, (count, body, _) in pieces.items():
-        chunk = tx.scalar(_ADD_CHUNK, (run, key, run, key, count, body))
+        last = tx.scalar(
+            "SELECT chunk FROM points WHERE run = ? AND key = ? ORDER BY chunk DESC LIMIT 1", (run, key)
+        )  # fmt: skip
+        chunk = (last or 0) + 1
+        tx.run(
+            "INSERT INTO points (run, key, chunk, count, body) VALUES (?, ?, ?, ?, ?)", (run, key, chunk, count, body)
+        )
         if chunk % packed.ROUND == 0:
             _join(tx, run, key)
     tx.many(
