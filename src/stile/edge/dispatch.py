@@ -57,7 +57,7 @@ class RouteTable:
             if depth >= len(segments):
                 continue
             for regex, converters, by_method in self._buckets.get("/".join(segments[:depth]) + "/", ()):
-                match = regex.match(path)
+                match = regex.fullmatch(path)
                 if match is None:
                     continue
                 try:
