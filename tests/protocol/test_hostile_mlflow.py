@@ -1,3 +1,4 @@
+# ruff: noqa: E501  long attack strings stay in one piece
 """MLflow's API under attack: paths, sources, locations, page tokens, active content."""
 
 from __future__ import annotations

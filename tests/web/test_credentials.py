@@ -1,3 +1,4 @@
+# ruff: noqa: E501  long attack strings stay in one piece
 """Passwords, sessions, one-time links and tokens, as an attacker would try them."""
 
 from __future__ import annotations

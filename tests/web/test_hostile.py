@@ -1,3 +1,4 @@
+# ruff: noqa: E501  long attack strings stay in one piece
 """Hostile requests over real sockets: nothing a client sends makes a server error, a leak, or much memory."""
 
 from __future__ import annotations
