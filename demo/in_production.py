@@ -123,6 +123,7 @@ def swap(stage: Stage, ward: Ward, project: Path, calm: pd.DataFrame, before: An
 
     def traffic() -> None:
         patients = list(calm.drop(columns="malignant").to_dict("records"))
+        patients = patients[70:] + patients[:70]  # first those that nobody has seen yet
         with Gateway(ward.url) as gateway:
             while not stop.is_set():
                 try:

@@ -28,7 +28,7 @@ import in_production  # noqa: E402
 import pandas as pd  # noqa: E402
 import patients  # noqa: E402
 import to_production  # noqa: E402
-from stage import Stage, free_port  # noqa: E402
+from stage import Stage, free_port, is_free  # noqa: E402
 
 
 def main() -> int:
@@ -42,6 +42,8 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         words.error(f"{folder} is not empty. The story begins from nothing: give a new folder, or none.")
+    if given.port and not is_free(given.port):
+        words.error(f"port {given.port} is in use. Choose another: make demo PORT={given.port + 1}")
     os.environ["STILE_CREDENTIALS"] = str(folder / "credentials.toml")
     warnings.simplefilter("ignore")
     logging.getLogger("mlflow").setLevel(logging.ERROR)

@@ -257,3 +257,10 @@ def test_evaluation_never_crashes_when_pieces_are_thrown_together(pieces):
         return
     answer = program.answer({}, {"x": [1, None, "t"], "a": {"b": math.nan}, "b": 1, "c": None})
     assert answer.verdict in ("pass", "fail", "unknown") and answer.sentence
+
+
+def test_worst_is_unknown_when_the_window_is_shorter_than_the_rule_asks():
+    short = _rule('worst("psi") < 0.25', measured=window(0.9, 0.3), min_n=MinimumN(rows=100))
+    assert short.verdict == "unknown"
+    assert "80 rows, fewer than 100" in short.sentence
+    assert _rule('worst("psi") < 0.25', measured=window(0.9, 0.3), min_n=MinimumN(rows=80)).verdict == "fail"

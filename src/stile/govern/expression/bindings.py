@@ -214,6 +214,10 @@ class Bindings:
             floor = Unknown(
                 f"{measure} could not be measured for {', '.join(unmeasured[:3])}", "Look at these columns."
             )
+        fewest = min(drift.n for _, drift in known)
+        if fewest < self._min_n.rows:
+            reason = f"it rests on {fewest} rows, fewer than {self._min_n.rows}"
+            return Unknown(reason, "A longer window settles it.", self._min_n.rows - fewest, "rows")
         value, drift = max(known, key=lambda pair: float(pair[0]))
         return Quantity(value, n=drift.n, of=drift.column, at_least=floor)
 
