@@ -41,6 +41,7 @@ from stile.protocols.rest import (
     evaluations,
     govern,
     health,
+    keeping,
     monitor,
     people,
     predictions,
@@ -71,6 +72,7 @@ def routes() -> list[Route]:
         *monitor.ROUTES,
         *board.ROUTES,
         *adoption.ROUTES,
+        *keeping.ROUTES,
         *data.ROUTES,
         *deploy.ROUTES,
         *predictions.ROUTES,
@@ -209,8 +211,9 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]
         if self.started:
+            rows = "" if self._settings.store == "sqlite" else f", rows in {self._settings.store_shown}"
             print(
-                f"Stile {__version__} is ready at {self._settings.url} (data in {self._settings.data_dir}). "
+                f"Stile {__version__} is ready at {self._settings.url} (data in {self._settings.data_dir}{rows}). "
                 "Ctrl-C stops it.",
                 flush=True,
             )

@@ -50,6 +50,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Moving and keeping": {
         "import": ("move:import_", "Take in MLflow's history (database, folder, server), or an export."),
+        "gc": ("keep:gc", "Purge for good what was deleted; without --yes it only says what would go."),
         "export": ("move:export", "Write all that is tracked and registered to an open layout."),
     },
     "Trust": {

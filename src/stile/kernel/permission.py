@@ -57,6 +57,7 @@ class Permission(StrEnum):
     USE_CASE_WRITE = "use_case_write"  # charter and members
     PEOPLE_ADMIN = "people_admin"  # accounts and tokens of other people
     AUDIT = "audit"  # export the ledger
+    OPERATE = "operate"  # purge what was deleted, back up
 
 
 _EVERY_TEAM_ROLE = frozenset(TEAM_ROLES)
@@ -82,6 +83,7 @@ GRANTS: dict[Permission, frozenset[Role]] = {
     Permission.USE_CASE_WRITE: frozenset({Role.PRODUCT_MANAGER, Role.DATA_SCIENTIST, Role.ML_ENGINEER, Role.OPERATOR}),
     Permission.PEOPLE_ADMIN: frozenset({Role.OPERATOR}),
     Permission.AUDIT: frozenset({Role.COMPLIANCE, Role.AUDITOR, Role.OPERATOR}),
+    Permission.OPERATE: frozenset({Role.OPERATOR}),
 }
 
 MACHINE_MAY_NEVER = frozenset(

@@ -6,18 +6,20 @@ path, two equal files are kept once, and a file that was tampered with is found 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Protocol, Self
+from typing import BinaryIO, NamedTuple, Protocol, Self
 
 from stile.kernel.canonical import is_digest
 from stile.kernel.errors import Corrupt, Invalid, Missing, StorageFull, TooLarge
 
 _CHUNK = 1 << 20
+_DOOMED = ".doomed"
 
 
 class BlobWriter(Protocol):
@@ -80,9 +82,33 @@ class BlobStore(Protocol):
         """Whether the blob is here."""
         ...
 
-    def delete(self, digest: str) -> None:
-        """Forget a blob; absent ones are ignored. Only ``gc`` calls this."""
+    def keep(self, digest: str) -> bool:
+        """Whether the blob is here; if it is, ``collect`` counts it as stored now."""
         ...
+
+    def listing(self) -> Iterator[StoredBlob]:
+        """Every blob, in no particular order; those that come or go meanwhile may be missed."""
+        ...
+
+    def collect(self, digests: Collection[str], *, before_ms: int, wanted: Callable[[], Collection[str]]) -> list[str]:
+        """Forget those of the blobs that were stored before a time and are still not wanted; returns them.
+
+        ``wanted`` is asked once the blobs are out of reach, so that nothing can be referred to unseen:
+        whoever stores or keeps one of them meanwhile gets it back.
+        """
+        ...
+
+    def delete(self, digest: str) -> None:
+        """Forget a blob; absent ones are ignored. Where several may refer to it, use ``collect``."""
+        ...
+
+
+class StoredBlob(NamedTuple):
+    """A blob as it lies there: its digest, its size in bytes, when it was last stored or kept (ms since 1970 UTC)."""
+
+    digest: str
+    size: int
+    at: int
 
 
 class LocalBlobs:
@@ -93,10 +119,12 @@ class LocalBlobs:
         (root / "incoming").mkdir(parents=True, exist_ok=True)
         for leftover in (root / "incoming").iterdir():
             leftover.unlink()
+        for doomed in root.glob(f"*/*{_DOOMED}"):  # a collection was cut short: nothing is lost by it
+            doomed.replace(doomed.with_name(doomed.name.removesuffix(_DOOMED)))
 
     def put(self, content: bytes) -> str:
         digest = "sha256:" + hashlib.sha256(content).hexdigest()
-        if self._path(digest).exists():
+        if self.keep(digest):
             return digest
         with self.writer() as writer:
             writer.write(content)
@@ -124,6 +152,44 @@ class LocalBlobs:
 
     def has(self, digest: str) -> bool:
         return self._path(digest).exists()
+
+    def keep(self, digest: str) -> bool:
+        return _touched(self._path(digest))
+
+    def listing(self) -> Iterator[StoredBlob]:
+        for folder in self._root.iterdir():
+            if len(folder.name) != 2:
+                continue
+            for entry in os.scandir(folder):
+                digest = f"sha256:{folder.name}{entry.name}"
+                with contextlib.suppress(FileNotFoundError):
+                    if is_digest(digest):
+                        found = entry.stat()
+                        yield StoredBlob(digest, found.st_size, found.st_mtime_ns // 1_000_000)
+
+    def collect(self, digests: Collection[str], *, before_ms: int, wanted: Callable[[], Collection[str]]) -> list[str]:
+        doomed: list[tuple[str, Path, Path]] = []
+        for digest in digests:
+            path = self._path(digest)
+            aside = path.with_name(path.name + _DOOMED)
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(aside)
+                doomed.append((digest, path, aside))
+        try:
+            still = wanted()
+        except BaseException:
+            for _, path, aside in doomed:
+                aside.replace(path)
+            raise
+        gone = []
+        for digest, path, aside in doomed:
+            with contextlib.suppress(FileNotFoundError):  # another server that has just started put it back
+                if digest in still or aside.stat().st_mtime_ns // 1_000_000 >= before_ms:
+                    aside.replace(path)
+                else:
+                    aside.unlink()
+                    gone.append(digest)
+        return gone
 
     def delete(self, digest: str) -> None:
         self._path(digest).unlink(missing_ok=True)
@@ -179,7 +245,7 @@ class _LocalWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            if not target.exists():
+            if not _touched(target):
                 target.parent.mkdir(exist_ok=True)
                 self._name.replace(target)
                 _sync_folder(target.parent)
@@ -189,6 +255,15 @@ class _LocalWriter:
                 f"The content could not be stored ({error.strerror}). Free some space and try again."
             ) from error
         return f"sha256:{digest}"
+
+
+def _touched(path: Path) -> bool:
+    """Whether the file is there; if so it counts as written now, which a running collection respects."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -51,21 +51,24 @@ def set_name(tx: Tx, run: int, name: str) -> None:
 
 def set_lifecycle(tx: Tx, run: int, lifecycle: str) -> None:
     """``active`` or ``deleted``, for itself alone."""
-    tx.run("UPDATE runs SET lifecycle = ?, deleted_with = 0 WHERE id = ?", (lifecycle, run))
+    deleted_at = tx.now_ms() if lifecycle == "deleted" else None
+    tx.run("UPDATE runs SET lifecycle = ?, deleted_with = 0, deleted_at = ? WHERE id = ?", (lifecycle, deleted_at, run))
 
 
 def delete_with_experiment(tx: Tx, experiment: int) -> None:
     """Put all active runs of an experiment aside, remembering that they went with it."""
     tx.run(
-        "UPDATE runs SET lifecycle = 'deleted', deleted_with = 1 WHERE experiment = ? AND lifecycle = 'active'",
-        (experiment,),
+        "UPDATE runs SET lifecycle = 'deleted', deleted_with = 1, deleted_at = ? "
+        "WHERE experiment = ? AND lifecycle = 'active'",
+        (tx.now_ms(), experiment),
     )
 
 
 def restore_with_experiment(tx: Tx, experiment: int) -> None:
     """Bring back the runs that went away with their experiment."""
     tx.run(
-        "UPDATE runs SET lifecycle = 'active', deleted_with = 0 WHERE experiment = ? AND deleted_with = 1",
+        "UPDATE runs SET lifecycle = 'active', deleted_with = 0, deleted_at = NULL "
+        "WHERE experiment = ? AND deleted_with = 1",
         (experiment,),
     )
 

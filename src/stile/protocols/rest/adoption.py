@@ -115,7 +115,7 @@ async def _files(call: Call) -> Response:
 
     def sizes() -> dict[str, int]:
         digests = {file.digest for file in body.files}
-        return {digest: blobs.size(digest) for digest in digests if blobs.has(digest)}
+        return {digest: blobs.size(digest) for digest in digests if blobs.keep(digest)}
 
     here = await asyncio.to_thread(sizes)
     present = [

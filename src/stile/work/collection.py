@@ -1,0 +1,152 @@
+"""``gc``: purge for good what was deleted, and forget contents that nothing refers to any more.
+
+First it is said what would go (``survey``), then it is done (``carry_out``) in small
+transactions, each of which writes into the ledger what it took away.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+
+from stile.govern import version_records
+from stile.kernel.clock import Clock
+from stile.store import ledger
+from stile.store.blobs import BlobStore
+from stile.store.database import Database, Tx
+from stile.train import purge, purge_records
+from stile.train.artifact_paths import ours
+from stile.train.purge import Purge
+from stile.train.purge_records import DeletedModel, DeletedRun
+from stile.work.references import mentions, wanted
+
+_AT_ONCE = 20
+YOUNGEST_MS = 3_600_000
+"""Contents stored less than this long ago are never collected: who uploaded them may be about to refer to them."""
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True):
+    """What to collect.
+
+    Attributes:
+        deleted_for_ms: only what was deleted at least this long ago.
+        runs: only these runs (whenever they were deleted) and no contents; empty for everything.
+        contents_for_ms: contents must have been stored at least this long ago.
+    """
+
+    deleted_for_ms: int = 0
+    runs: list[str] = []
+    contents_for_ms: int = YOUNGEST_MS
+
+
+class Collection(msgspec.Struct, kw_only=True):
+    """What is (or was) collected: rows, then contents that nothing refers to, with their size in bytes."""
+
+    purge: Purge
+    contents: int = 0
+    bytes: int = 0
+
+
+def survey(db: Database, blobs: BlobStore, clock: Clock, wish: Wish) -> Collection:
+    """What would go. The contents counted are those that nothing refers to now, before anything is purged."""
+    purged, digests = _purge_of(db, wish, clock.now_ms())
+    if wish.runs:
+        return Collection(purge=purged)
+    loose = _loose(blobs, wanted(digests, blobs), _contents_before(clock, wish))
+    return Collection(purge=purged, contents=len(loose), bytes=sum(loose.values()))
+
+
+def carry_out(db: Database, blobs: BlobStore, clock: Clock, wish: Wish, *, by: str) -> Collection:
+    """Do it; returns what went."""
+    purged, _ = _purge_of(db, wish, clock.now_ms())
+    done = Purge(kept=purged.kept)
+    for start in range(0, len(purged.runs), _AT_ONCE):
+        part = purged.runs[start : start + _AT_ONCE]
+        gone = set(db.write(partial(_drop_runs, run_ids=[run.run_id for run in part], by=by)))
+        done.runs += [run for run in part if run.run_id in gone]
+    if purged.models:
+        ids = [model.model_id for model in purged.models]
+        gone = set(db.write(lambda tx: _drop_models(tx, ids, by)))
+        done.models = [model for model in purged.models if model.model_id in gone]
+    if purged.experiments:
+        done.experiments = db.write(lambda tx: _drop_experiments(tx, purged.experiments, by))
+    collected = Collection(purge=done)
+    if wish.runs:
+        return collected
+    before = _contents_before(clock, wish)
+    digests = db.read(lambda tx: mentions(tx).digests)
+    loose = _loose(blobs, wanted(digests, blobs), before)
+    if loose:
+
+        def still_wanted() -> set[str]:
+            return wanted(db.read(lambda tx: mentions(tx).digests), blobs)
+
+        forgotten = blobs.collect(list(loose), before_ms=before, wanted=still_wanted)
+        collected.contents, collected.bytes = len(forgotten), sum(loose[digest] for digest in forgotten)
+    if collected.contents:
+        body = {"contents": collected.contents, "bytes": collected.bytes, "by": by}
+        db.write(lambda tx: ledger.append(tx, kind="contents.collected", use_case="", subject="", body=body))
+    return collected
+
+
+def _purge_of(db: Database, wish: Wish, now: int) -> tuple[Purge, set[str]]:
+    def look(tx: Tx) -> tuple[Purge, set[str]]:
+        found = purge.deleted(tx, before=now - wish.deleted_for_ms + 1, run_ids=wish.runs)
+        named = mentions(tx, [run.run_id for run in found.runs] + [model.model_id for model in found.models])
+        held = dict(named.held)
+        candidates: list[DeletedRun | DeletedModel] = [*found.runs, *found.models]
+        for each in candidates:
+            why = _held(tx, each)
+            if why:
+                held[_id(each)] = why
+        return purge.weigh(tx, found, held), named.digests
+
+    return db.read(look)
+
+
+def _held(tx: Tx, each: DeletedRun | DeletedModel) -> str:
+    """Why the registry holds a run or model, or nothing."""
+    root = ours(each.artifact_uri) if each.artifact_uri else None
+    found = [] if root is None else [*version_records.rooted_at(tx, [root]), *version_records.rooted_below(tx, root)]
+    if isinstance(each, DeletedModel):
+        found += version_records.of_logged_model(tx, each.model_id)
+    return f"version {found[0][1]} of {found[0][0]} was registered from it" if found else ""
+
+
+def _drop_runs(tx: Tx, run_ids: list[str], by: str) -> list[str]:
+    # asked again: somebody may have restored or registered one since
+    runs = [run for run in purge_records.runs(tx, run_ids) if run.lifecycle == "deleted" and not _held(tx, run)]
+    purge.drop(tx, runs=runs)
+    _tell(tx, "runs", [run.run_id for run in runs], by)
+    return [run.run_id for run in runs]
+
+
+def _drop_models(tx: Tx, model_ids: list[str], by: str) -> list[str]:
+    models = [model for model in purge_records.models(tx, model_ids) if not _held(tx, model)]
+    purge.drop(tx, models=models)
+    _tell(tx, "models", [model.model_id for model in models], by)
+    return [model.model_id for model in models]
+
+
+def _drop_experiments(tx: Tx, experiment_ids: list[str], by: str) -> list[str]:
+    gone = purge.drop_empty(tx, experiment_ids)
+    _tell(tx, "experiments", gone, by)
+    return gone
+
+
+def _tell(tx: Tx, what: str, ids: list[str], by: str) -> None:
+    if ids:
+        ledger.append(tx, kind=f"{what}.purged", use_case="", subject=ids[0], body={what: ids, "by": by})
+
+
+def _loose(blobs: BlobStore, digests: set[str], before: int) -> dict[str, int]:
+    return {found.digest: found.size for found in blobs.listing() if found.at < before and found.digest not in digests}
+
+
+def _contents_before(clock: Clock, wish: Wish) -> int:
+    return clock.now_ms() - max(wish.contents_for_ms, 0)
+
+
+def _id(each: DeletedRun | DeletedModel) -> str:
+    return each.run_id if isinstance(each, DeletedRun) else each.model_id

@@ -1,0 +1,130 @@
+"""What the rows of the whole store refer to: contents by digest, and runs and logged models by id.
+
+Every text that may hold such a name is read, whoever wrote it: a name in a comment counts. That
+keeps too much rather than too little. A table that is in neither list below makes a test fail.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+import msgspec
+
+from stile.kernel.errors import Missing
+from stile.store.blobs import BlobStore
+from stile.store.database import Tx
+
+_PAGE = 200
+_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
+_SEARCHED = 4 << 20  # documents that name other blobs (graphs, manifests) are small
+
+
+class _Table(msgspec.Struct, frozen=True):
+    name: str
+    key: str
+    columns: tuple[str, ...]
+    holds: str = ""
+    """What it means for a run or model to be named here; '' when that holds nothing."""
+
+
+REFERRING = (
+    _Table("artifacts", "path", ("digest",)),
+    _Table("run_tags", "run, key", ("value",)),
+    _Table("params", "run, key", ("value",)),
+    _Table("experiment_tags", "experiment, key", ("value",)),
+    _Table("logged_model_tags", "model, key", ("value",)),
+    _Table("logged_model_params", "model, key", ("value",)),
+    _Table("input_datasets", "id", ("digest", "source", "profile")),
+    _Table("registered_models", "id", ("description",), "a registered model's description names it"),
+    _Table("registered_model_tags", "model, key", ("value",), "a registered model's tag names it"),
+    _Table("model_versions", "model, version", ("source", "run_id", "model_id", "description"), "a version is of it"),
+    _Table("version_tags", "model, version, key", ("value",), "a version's tag names it"),
+    _Table("use_cases", "id", ("charter",), "a charter names it"),
+    _Table("contracts", "use_case, version", ("body",), "a contract names it"),
+    _Table("datasets", "id", ("digest", "profile_digest", "table_digest", "source"), "a dataset version is from it"),
+    _Table("profiles", "digest", ("body",)),
+    _Table("evaluations", "id", ("request", "evidence"), "an evaluation is of it"),
+    _Table("evidence", "id", ("digest", "dataset", "body"), "evidence is about it"),
+    _Table("policies", "use_case, number", ("yaml", "body"), "a policy names it"),
+    _Table("promotions", "id", ("binding", "reason"), "a promotion request is about it"),
+    _Table("approvals", "id", ("binding", "reason"), "an approval is about it"),
+    _Table("plans", "use_case, digest", ("body",), "a plan is about it"),
+    _Table("decisions", "id", ("evidence_digest", "reason", "body"), "a decision is about it"),
+    _Table("labels", "use_case, subject_version", ("body",), "a standing is about it"),
+    _Table("deployments", "use_case, revision", ("body",), "a deployment serves it"),
+    _Table("windows", "id", ("evidence_first", "evidence", "verdicts"), "a window is about it"),
+    _Table("alerts", "id", ("finding", "cause"), "an alert is about it"),
+    _Table("cards", "id", ("title", "body"), "a card names it"),
+    _Table("card_comments", "id", ("text",), "a comment names it"),
+    _Table("iterations", "id", ("title", "goal"), "an iteration names it"),
+    _Table("ledger", "position", ("body",)),
+    _Table("outbox", "position", ("body",)),
+    _Table("work_starts", "key", ("arguments",)),
+)
+"""Tables whose texts may name contents, runs or models."""
+
+SILENT = frozenset(
+    {
+        "migrations", "outbox_positions", "ledger_frontier", "ledger_checkpoints", "accounts", "tokens", "sessions",
+        "sign_in_links", "members", "experiments", "runs", "run_keys", "latest", "points", "run_inputs", "run_models",
+        "logged_models", "logged_model_metrics", "model_aliases", "alias_history", "gateways", "prediction_segments",
+        "prediction_columns", "predictions", "outcomes", "accepted_outcomes", "feedback", "monitor_settings",
+        "board_columns", "card_moves", "card_mentions", "inbox_done", "notifications", "work_dead_letters",
+        "work_servers",
+    }
+)  # fmt: skip
+"""Tables that refer to contents nowhere, or only to what another table names as well."""
+
+
+class Mentions(msgspec.Struct, frozen=True):
+    """Digests that are named anywhere, and for each run or model asked about that is held: why."""
+
+    digests: set[str]
+    held: dict[str, str]
+
+
+def mentions(tx: Tx, ids: Collection[str] = ()) -> Mentions:
+    """Read all texts of the store once."""
+    digests: set[str] = set()
+    held: dict[str, str] = {}
+    names = [(one, one.encode()) for one in ids]
+    for table in REFERRING:
+        for text in _texts(tx, table):
+            digests.update(found.decode() for found in _DIGEST.findall(text))
+            if table.holds:
+                for one, encoded in names:
+                    if one not in held and encoded in text:
+                        held[one] = table.holds
+    return Mentions(digests, held)
+
+
+def wanted(digests: Collection[str], blobs: BlobStore) -> set[str]:
+    """The digests, and those that their contents name in turn (a graph its data, a manifest its parts)."""
+    found: set[str] = set()
+    waiting = list(digests)
+    while waiting:
+        digest = waiting.pop()
+        if digest in found:
+            continue
+        found.add(digest)
+        try:
+            if blobs.size(digest) > _SEARCHED:
+                continue
+            content = b"".join(blobs.chunks(digest))
+        except Missing:
+            continue
+        if content[:1] in (b"{", b"["):
+            waiting += [name.decode() for name in _DIGEST.findall(content)]
+    return found
+
+
+def _texts(tx: Tx, table: _Table) -> Iterator[bytes]:
+    offset = 0
+    sql = f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {table.key} LIMIT ? OFFSET ?"
+    while rows := tx.all(sql, (_PAGE, offset)):
+        offset += len(rows)
+        for row in rows:
+            for cell in row:
+                if cell:
+                    yield cell.encode() if isinstance(cell, str) else bytes(cell)
