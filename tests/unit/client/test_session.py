@@ -39,9 +39,7 @@ def test_answer_of_something_else_is_an_error_that_says_so():
 
 
 def test_absent_server_is_named_with_the_command_that_starts_one():
-    with pytest.raises(
-        errors.Unavailable, match=r"No Stile server answers at \S+ Start one with: stile up"
-    ):
+    with pytest.raises(errors.Unavailable, match=r"No Stile server answers at \S+ Start one with: stile up"):
         Client("http://127.0.0.1:1", token="").use_cases()
 
 
