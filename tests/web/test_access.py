@@ -40,7 +40,7 @@ AUDITOR_MAY = {"read", "audit"}
 MACHINE_NEVER = {"approve", "apply", "feedback", "people_admin", "policy_write", "use_case_write"}
 
 OPEN_ROUTES = {
-    "GET /health", "GET /api/v1/about", "GET /version", "GET /static/{name}",
+    "GET /health", "GET /api/v1/about", "GET /version", "GET /static/{name}", "GET /favicon.ico",
     "GET /api/2.0/mlflow/server-info", "GET /api/3.0/mlflow/server-info",
     "GET /ajax-api/2.0/mlflow/server-info", "GET /ajax-api/3.0/mlflow/server-info",
     "GET /sign-in", "GET /sign-in.json", "POST /sign-in", "GET /sign-in/{secret}",
@@ -54,6 +54,7 @@ WRITES_CHECKED_BY_THE_HANDLER = {
     "POST /api/v1/inbox/done", "POST /api/v1/inbox/seen", "POST /inbox/done", "POST /inbox/seen",
     "POST /api/v1/people/{person}/tokens", "DELETE /api/v1/people/{person}/tokens/{id:int}",
     # they decide nothing
+    "POST /api/v1/import/known-runs",
     "POST /api/v1/use-cases/{use_case}/gate", "POST /api/v1/use-cases/{use_case}/plan",
     "POST /api/2.0/mlflow/experiments/search", "POST /api/2.0/mlflow/runs/search",
     "POST /api/2.0/mlflow/logged-models/search", "POST /api/2.0/mlflow/registered-models/get-latest-versions",
