@@ -6,6 +6,7 @@ values are 0 and 1, NaN is stored as NULL, sums of whole numbers are whole numbe
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from decimal import Decimal
@@ -35,7 +36,7 @@ _PLACEHOLDER = re.compile(r"""'(?:[^']|'')*'|"[^"]*"|\?""")
 
 class _Float(numeric.FloatBinaryDumper):
     def dump(self, obj: Any) -> Any:
-        return None if obj != obj else super().dump(obj)  # NaN is not equal to itself
+        return None if math.isnan(obj) else super().dump(obj)
 
 
 class _Numeric(numeric.NumericLoader):
@@ -184,15 +185,17 @@ def in_our_words(error: BaseException) -> BaseException:
     if isinstance(error, errors.DataCorrupted | errors.IndexCorrupted):
         return Corrupt("PostgreSQL reports damaged data. Restore the last backup.")
     if isinstance(error, psycopg.OperationalError | errors.InsufficientPrivilege):
-        return Unavailable(f"PostgreSQL cannot do this right now ({said}). Try again; ask its administrator if it stays.")
+        return Unavailable(
+            f"PostgreSQL cannot do this right now ({said}). Try again; ask its administrator if it stays."
+        )
     return error
 
 
 def _refusal(url: str, error: psycopg.Error) -> Unavailable | Invalid:
     where = without_secrets(url)
-    if isinstance(error, psycopg.ProgrammingError):
-        return Invalid(f"{where} is not an address of PostgreSQL. Write postgresql://user:password@host:port/database.")
     said = _first_line(error)
+    if isinstance(error, psycopg.ProgrammingError) or "connection option" in said:
+        return Invalid(f"{where} is not an address of PostgreSQL. Write postgresql://user:password@host:port/database.")
     if 'role "' in said or "password authentication" in said or "no password supplied" in said:
         return Invalid(f"PostgreSQL refuses the user of {where}. Check the name and the password.")
     if 'database "' in said and "does not exist" in said:

@@ -3,7 +3,8 @@
 The engine takes a second to import, so ``launch`` brings it up in a thread after the server
 answers. What is started earlier is kept in the store (``work_starts``) and handed over then.
 A workflow that was cut off by kill -9 resumes, on the next launch, at the first step without a
-recorded result; with PostgreSQL any other server takes it over after a few seconds. Arguments, step results and errors are kept as JSON, never as pickles.
+recorded result; with PostgreSQL any other server takes it over after some seconds. Arguments,
+step results and errors are kept as JSON, never as pickles.
 
 DBOS allows one engine per process; a second one waits until the first was stopped.
 """

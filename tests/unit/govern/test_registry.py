@@ -46,8 +46,8 @@ def _use_case(db: SqliteDatabase, name: str) -> None:
 
 def _decide(db: SqliteDatabase, name: str, version: int) -> None:
     columns = (
-        "id, scope, kind, subject_digest, policy_digest, evidence_digest, plan, reason, by_name, body, prev_hash, hash, "
-        "at, position, use_case, subject_version"
+        "id, scope, kind, subject_digest, policy_digest, evidence_digest, plan, reason, by_name, body, prev_hash, "
+        "hash, at, position, use_case, subject_version"
     )
     row = [*[""] * 9, b"", "", "", 0, 0, name, version]
     db.write(lambda tx: tx.run(f"INSERT INTO decisions ({columns}) VALUES ({', '.join('?' * len(row))})", row))

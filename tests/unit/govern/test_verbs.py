@@ -22,7 +22,6 @@ from stile.kernel.errors import Conflict, Forbidden, Guarded, Invalid, Missing
 from stile.kernel.permission import LOCAL_USER, PrincipalKind
 from stile.store import ledger, outbox
 
-
 pytestmark = pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
 
 
@@ -428,7 +427,7 @@ def test_policy_stays_the_same_version_when_only_comments_change(store):
     ("tamper", "found"),
     [
         ("UPDATE model_aliases SET version = 2", "the alias champion of early-detection names 2, decided was 1"),
-        ("UPDATE decisions SET body = CAST('{}' AS BLOB)", "is not what the ledger says"),
+        ("UPDATE decisions SET body = (SELECT binding FROM approvals LIMIT 1)", "is not what the ledger says"),
         ("DELETE FROM decisions", "is not what the ledger says"),
     ],
 )
