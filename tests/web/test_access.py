@@ -32,12 +32,13 @@ ROLES: dict[str, str] = {
     "board": "data_scientist ml_engineer data_engineer product_manager domain_expert compliance",
     "use_case_write": "data_scientist ml_engineer product_manager",
     "people_admin": "",
+    "operate": "",
     "audit": "compliance",
 }
 """Written out once more, so that a change of the grants is noticed here."""
-OPERATOR_MAY = {"read", "use_case_write", "people_admin", "audit"}
+OPERATOR_MAY = {"read", "use_case_write", "people_admin", "audit", "operate"}
 AUDITOR_MAY = {"read", "audit"}
-MACHINE_NEVER = {"approve", "apply", "feedback", "people_admin", "policy_write", "use_case_write"}
+MACHINE_NEVER = {"approve", "apply", "feedback", "people_admin", "policy_write", "use_case_write", "operate"}
 
 OPEN_ROUTES = {
     "GET /health", "GET /api/v1/about", "GET /version", "GET /static/{name}", "GET /favicon.ico",
