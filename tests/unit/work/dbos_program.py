@@ -6,13 +6,16 @@ import sys
 import time
 from pathlib import Path
 
-from stile.store.sqlite import SqliteDatabase
+from stile.store.engines import open_database
+from stile.work import dbos_engine
 from stile.work.dbos_engine import DbosBackground
 
+dbos_engine.BEAT_EVERY_S = 0.3  # the test does not wait for a server to be given up at leisure
 
-def main(folder: Path, act: str) -> None:
-    db = SqliteDatabase(folder / "stile.db")
-    background = DbosBackground(db, folder)
+
+def main(folder: Path, act: str, store: str) -> None:
+    db = open_database(store, folder)
+    background = DbosBackground(db, folder, store)
 
     def slow_sum(steps, arguments):
         total = 0
@@ -40,4 +43,4 @@ def main(folder: Path, act: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

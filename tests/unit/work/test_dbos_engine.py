@@ -25,10 +25,12 @@ def wait_for(condition, seconds: float = 60.0) -> None:
 
 
 @pytest.mark.slow
-def test_a_workflow_resumes_at_the_first_step_without_a_result_when_its_process_was_killed(tmp_path):
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
+def test_a_workflow_resumes_at_the_first_step_without_a_result_when_its_process_was_killed(tmp_path, store_url):
+    """On SQLite the next process finds its own work; on PostgreSQL another server takes it over."""
     log = tmp_path / "log"
     begun = subprocess.Popen(
-        [sys.executable, PROGRAM, tmp_path, "begin"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, PROGRAM, tmp_path, "begin", store_url], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     try:
         wait_for(lambda: log.exists() and log.read_text().split() == ["0", "1", "2"])
@@ -37,7 +39,7 @@ def test_a_workflow_resumes_at_the_first_step_without_a_result_when_its_process_
     said, complained = begun.communicate()
     assert (said, complained) == (b"", b"")
     resumed = subprocess.run(
-        [sys.executable, PROGRAM, tmp_path, "resume"], capture_output=True, timeout=120, check=True
+        [sys.executable, PROGRAM, tmp_path, "resume", store_url], capture_output=True, timeout=120, check=True
     )
     assert resumed.stdout == b"done {'total': 10}\n"
     assert resumed.stderr == b""
