@@ -13,6 +13,7 @@ import fcntl
 import gc
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,14 +154,31 @@ def serve(settings: Settings) -> int:
     """Run the server until SIGTERM or Ctrl-C; returns the exit code of the process."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
+        door = _listen(settings)
         application = build(settings)
     except StileError as error:
         print(f"stile: {error.message}", file=sys.stderr)
         return 3
     _tune()
     server = _Server(config(application, settings), settings)
-    server.run()
+    server.run(sockets=[door])
     return 0 if server.started else 3
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Take the address before anything is opened.
+
+    Raises:
+        Unavailable: it is taken, or not of this machine.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise Unavailable(
+            f"{settings.url} cannot be listened on ({os.strerror(error.errno) if error.errno else error}). "
+            "Stop what uses the port, or choose another with --port."
+        ) from error
 
 
 def _tune() -> None:
