@@ -1,4 +1,4 @@
-"""Starting and stopping the server as an operator does: one line when ready, plain words when it cannot, a clean end."""
+"""Starting and stopping the server as an operator does: one line when ready, plain words when not, a clean end."""
 
 from __future__ import annotations
 
