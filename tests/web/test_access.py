@@ -54,6 +54,7 @@ WRITES_CHECKED_BY_THE_HANDLER = {
     # of the caller alone
     "POST /api/v1/inbox/done", "POST /api/v1/inbox/seen", "POST /inbox/done", "POST /inbox/seen",
     "POST /api/v1/people/{person}/tokens", "DELETE /api/v1/people/{person}/tokens/{id:int}",
+    "PUT /api/v1/people/{person}/password",
     # they decide nothing
     "POST /api/v1/import/known-runs",
     "POST /api/v1/use-cases/{use_case}/gate", "POST /api/v1/use-cases/{use_case}/plan",
@@ -151,7 +152,8 @@ def test_every_route_refuses_those_who_may_not(
         answer = _asks(client, strict[1], account, route)
         refused = answer.status_code in (401, 403)
         allowed = _allowed(account, str(route.permission), scoped="{use_case}" in route.path)
-        own = _name(route).startswith(("POST /api/v1/people/{person}/tokens", "DELETE /api/v1/people/{person}/tokens"))
+        mine = ("POST /api/v1/people/{person}/tokens", "DELETE /api/v1/people/{person}/tokens")
+        own = _name(route).startswith((*mine, "PUT /api/v1/people/{person}/password"))
         handler_says = own or _name(route) == "GET /api/v1/people/{person}/tokens"
         if not handler_says and refused == allowed and not _late_refusal(route, answer, allowed=allowed):
             wrong.append((_name(route), answer.status_code, answer.text[:120]))

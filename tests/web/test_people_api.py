@@ -109,3 +109,28 @@ def test_a_blob_comes_back_when_asked_by_its_digest(api: httpx.Client) -> None:
 def test_deeply_nested_json_is_refused_when_sent(api: httpx.Client) -> None:
     answer = api.post("/api/v1/use-cases", content=b"[" * 100_000 + b"]" * 100_000)
     assert answer.status_code == 400
+
+
+def test_a_person_is_out_when_the_password_changes_or_the_account_is_disabled(server: RunningServer) -> None:
+    with httpx.Client(base_url=server.url, follow_redirects=False) as api, httpx.Client(base_url=server.url) as browser:
+        api.post("/api/v1/people", json={"name": "ada", "password": "correct horse battery"}).raise_for_status()
+        token = api.post("/api/v1/people/ada/tokens", json={}).json()["token"]
+        own = {"Authorization": f"Bearer {token}"}
+
+        def sign_in(password: str) -> str:
+            browser.cookies.clear()
+            browser.post("/sign-in", data={"name": "ada", "password": password})
+            return str(browser.get("/api/v1/me").json()["name"])
+
+        assert sign_in("correct horse battery") == "ada"
+        changed = api.put("/api/v1/people/ada/password", json={"password": "staple battery horse"}, headers=own)
+        assert changed.status_code == 204
+        assert browser.get("/api/v1/me").json()["name"] == "local-user"
+        assert sign_in("correct horse battery") == "local-user"
+        assert sign_in("staple battery horse") == "ada"
+        assert api.put("/api/v1/people/ada/password", json={"password": "short"}, headers=own).status_code == 400
+        assert api.patch("/api/v1/people/ada", json={"disabled": True}).json()["disabled"] is True
+        assert browser.get("/api/v1/me").json()["name"] == "local-user"
+        assert api.get("/api/v1/me", headers=own).status_code == 401
+        assert api.patch("/api/v1/people/ada", json={"disabled": False}).json()["disabled"] is False
+        assert api.get("/api/v1/me", headers=own).json()["name"] == "ada"

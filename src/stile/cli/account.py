@@ -83,6 +83,32 @@ def user_list(*, url: str | None, token: str | None, json_: bool) -> None:
     )
 
 
+@user.command("password")
+@click.argument("name")
+@to_server
+def user_password(*, name: str, url: str | None, token: str | None, json_: bool) -> None:
+    """Give NAME a new password, asked for unseen; all sessions of NAME end."""
+    password = click.prompt("New password", hide_input=True, confirmation_prompt=True)
+    client_for(url, token).change_password(name, password)
+    if json_:
+        show_json({"person": name})
+        return
+    show.say(f"{name} has a new password and is signed out everywhere.", "green")
+
+
+@user.command("disable")
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="Let NAME in again.")
+@to_server
+def user_disable(*, name: str, undo: bool, url: str | None, token: str | None, json_: bool) -> None:
+    """Shut NAME out: sessions end and tokens stop working at once."""
+    client_for(url, token).set_disabled(name, disabled=not undo)
+    if json_:
+        show_json({"person": name, "disabled": not undo})
+        return
+    show.say(f"{name} {'may sign in again' if undo else 'is shut out'}.", "green")
+
+
 @user.command("link")
 @click.argument("name")
 @click.option("--minutes", default=15, show_default=True, type=click.IntRange(1, 1440), help="How long it works.")

@@ -72,6 +72,14 @@ class Client:
         answer = self.session.post(f"/api/v1/people/{segment(person)}/tokens", {"label": label, "days": days})
         return str(answer["token"])
 
+    def change_password(self, person: str, password: str) -> None:
+        """Give a person a new password; all their sessions end."""
+        self.session.put(f"/api/v1/people/{segment(person)}/password", {"password": password})
+
+    def set_disabled(self, person: str, *, disabled: bool) -> None:
+        """Shut an account out, or let it in again."""
+        self.session.patch(f"/api/v1/people/{segment(person)}", {"disabled": disabled})
+
     def sign_in_link(self, person: str, minutes: int = 15) -> dict[str, Any]:
         """A link ({"url"}) that signs a person in to the web UI once."""
         path = f"/api/v1/people/{segment(person)}/sign-in-links"

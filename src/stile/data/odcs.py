@@ -21,7 +21,7 @@ from stile.data.contract import Contract, ContractColumn, Kind, Part
 from stile.kernel.errors import Invalid
 
 API_VERSION = "v3.1.0"
-_MAX_CHARACTERS = 2 << 20
+_MAX_CHARACTERS = 256 << 10
 _MAX_NAME = 200
 _MAX_DEPTH = 40
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C one is ten times faster, where it was built

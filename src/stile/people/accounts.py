@@ -155,6 +155,32 @@ def redeem_link(tx: Tx, secret: str) -> tuple[str, str]:
     return person, open_session(tx, person=person)
 
 
+def change_password(tx: Tx, *, person: str, password_hash: str, by: str) -> None:
+    """Give an account a new password; every session of it ends.
+
+    Raises:
+        Missing: no such account.
+        Invalid: services have no passwords.
+    """
+    if get(tx, person).kind is not PrincipalKind.PERSON:
+        raise Invalid(f"{person} is a service account: it signs in with tokens only.")
+    account_records.set_password(tx, person, password_hash)
+    ledger.append(tx, kind="password_changed", use_case="", subject=person, body={"account": person, "by": by})
+
+
+def set_disabled(tx: Tx, *, person: str, disabled: bool, by: str) -> Account:
+    """Shut an account out (its sessions end, its tokens stop working), or let it in again.
+
+    Raises:
+        Missing: no such account.
+    """
+    if get(tx, person).disabled != disabled:
+        account_records.set_disabled(tx, person, disabled=disabled)
+        kind = "account_disabled" if disabled else "account_enabled"
+        ledger.append(tx, kind=kind, use_case="", subject=person, body={"account": person, "by": by})
+    return get(tx, person)
+
+
 def open_session(tx: Tx, *, person: str) -> str:
     """Sign an account in; returns the secret for the cookie.
 

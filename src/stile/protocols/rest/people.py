@@ -33,6 +33,14 @@ class _NewPerson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     system_roles: list[Role] = []
 
 
+class _NewPassword(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    password: str
+
+
+class _Disabled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    disabled: bool
+
+
 class _NewLink(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minutes: int = 15
 
@@ -131,6 +139,28 @@ async def _revoke_token(call: Call) -> Response:
     return Response(status_code=204)
 
 
+async def _change_password(call: Call) -> Response:
+    person = call.path("person")
+    _own_or_admin(call, person)
+    wanted = await call.json(_NewPassword)
+    hashed = await asyncio.to_thread(hash_password, wanted.password)
+    await call.write(
+        lambda tx: accounts.change_password(tx, person=person, password_hash=hashed, by=call.principal.name)
+    )
+    call.services.authenticator.forget()
+    return Response(status_code=204)
+
+
+async def _set_disabled(call: Call) -> Response:
+    person = call.path("person")
+    wanted = await call.json(_Disabled)
+    account = await call.write(
+        lambda tx: accounts.set_disabled(tx, person=person, disabled=wanted.disabled, by=call.principal.name)
+    )
+    call.services.authenticator.forget()
+    return json_response(account)
+
+
 async def _create_link(call: Call) -> Response:
     person = call.path("person")
     wanted = await call.json(_NewLink)
@@ -162,6 +192,12 @@ ROUTES = [
     Route("PUT", _U + "/{use_case}/members/{person}", Permission.USE_CASE_WRITE, _set_roles, summary="Set roles"),
     Route("POST", _P, Permission.PEOPLE_ADMIN, _create_person, summary="Make an account"),
     Route("GET", _P, Permission.READ, _list_people, summary="Every account"),
+    Route(
+        "PUT", _P + "/{person}/password", Permission.READ, _change_password, summary="A new password (own, or operator)"
+    ),
+    Route(
+        "PATCH", _P + "/{person}", Permission.PEOPLE_ADMIN, _set_disabled, summary="Shut an account out, or let it in"
+    ),
     Route(
         "POST", _P + "/{person}/tokens", Permission.READ, _create_token, summary="Make a token (own, or as operator)"
     ),
