@@ -1,13 +1,14 @@
-"""Keeping house: ``stile gc``."""
+"""Keeping house: ``stile gc``, ``stile backup``, ``stile restore``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from stile.cli import show
-from stile.cli.options import client_for, show_json, to_server
+from stile.cli.options import as_json, client_for, show_json, to_server
 
 _SHOWN = 20
 
@@ -45,3 +46,56 @@ def gc(*, runs: tuple[str, ...], days: float, hours: float, yes: bool,
         show.table("Stays", ("what", "which", "why"), kept[:_SHOWN], empty="")
     if not yes and (purge["runs"] or purge["models"] or purge["experiments"] or answer["contents"]):
         show.say("Nothing was purged yet. Files of purged runs are counted once the runs are gone. To do it: --yes")
+
+
+@click.command()
+@click.argument("target", type=click.Path())
+@click.option(
+    "--data", "data_dir", type=click.Path(file_okay=False), help="The server's data folder (default: as for up)."
+)
+@as_json
+def backup(*, target: str, data_dir: str | None, json_: bool) -> None:
+    """Back up a data folder to TARGET, while its server goes on serving.
+
+    TARGET is a new folder, or a new file that ends in .tar. It holds the rows as they were at one moment, the
+    contents they refer to, each checked, and the ledger's key: keep it as safe as the data folder itself.
+    """
+    from stile.cli.settings import load_settings
+    from stile.kernel.clock import SystemClock
+    from stile.work.backup import back_up
+
+    folder = Path(load_settings(options={"data_dir": data_dir}).data_dir)
+    with show.counting("backing up", quiet=json_) as told:
+        manifest = back_up(folder, Path(target), SystemClock(), told)
+    size = sum(file.size for file in manifest.files)
+    if json_:
+        facts = {"target": target, "files": len(manifest.files), "bytes": size, "missing": manifest.missing}
+        show_json(facts | {"ledger_size": manifest.ledger_size, "ledger_root": manifest.ledger_root})
+    else:
+        show.say(f"{target}: {len(manifest.files)} files, {size / 1e6:.1f} MB, every digest checked.", "green")
+        show.facts("", [("ledger", f"{manifest.ledger_size} entries"), ("root", manifest.ledger_root)])
+        for digest in manifest.missing:
+            show.say(f"missing in the data folder already: {digest}", "red")
+    if manifest.missing:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("source", type=click.Path(exists=True))
+@click.option(
+    "--data", "data_dir", type=click.Path(file_okay=False), help="A new or empty folder (default: as for up)."
+)
+@as_json
+def restore(*, source: str, data_dir: str | None, json_: bool) -> None:
+    """Bring the backup SOURCE back into an empty data folder, and verify every byte of it there."""
+    from stile.cli.settings import load_settings
+    from stile.work.backup import restore as bring_back
+
+    folder = Path(load_settings(options={"data_dir": data_dir}).data_dir)
+    with show.counting("restoring", quiet=json_) as told:
+        manifest = bring_back(Path(source), folder, told)
+    if json_:
+        show_json({"data": str(folder), "files": len(manifest.files), "ledger_root": manifest.ledger_root})
+        return
+    show.say(f"{folder} is as it was on {show.when(manifest.at)}: {len(manifest.files)} files, all verified.", "green")
+    show.say(f"Next: stile up --data {folder}", "bold")

@@ -51,6 +51,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Moving and keeping": {
         "import": ("move:import_", "Take in MLflow's history (database, folder, server), or an export."),
         "gc": ("keep:gc", "Purge for good what was deleted; without --yes it only says what would go."),
+        "backup": ("keep:backup", "Back up a data folder while its server runs."),
+        "restore": ("keep:restore", "Bring a backup back into an empty folder, verified."),
         "export": ("move:export", "Write all that is tracked and registered to an open layout."),
     },
     "Trust": {

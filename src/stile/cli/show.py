@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from stile.kernel.clock import iso
@@ -25,6 +26,22 @@ def console(*, to_stderr: bool = False) -> Console:
     if not made.is_terminal:
         made.width = 160
     return made
+
+
+@contextmanager
+def counting(says: str, *, quiet: bool) -> Iterator[Callable[[str, int], None]]:
+    """A line that counts while something long runs; yields what to call with (what, how many more)."""
+    counts: dict[str, int] = {}
+    if quiet:
+        yield lambda *_: None
+        return
+    with console(to_stderr=True).status(says) as line:
+
+        def told(what: str, more: int) -> None:
+            counts[what] = counts.get(what, 0) + more
+            line.update(f"{says}: {', '.join(f'{count} {name}' for name, count in counts.items())}")
+
+        yield told
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str) -> None:

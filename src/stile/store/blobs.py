@@ -112,10 +112,17 @@ class StoredBlob(NamedTuple):
 
 
 class LocalBlobs:
-    """Blobs as files ``ab/cdef...`` under one folder, synced before they are acknowledged."""
+    """Blobs as files ``ab/cdef...`` under one folder, synced before they are acknowledged.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the folder; created when missing.
+        sweep: clear away what a killed server left half done. False for looking at a folder in use.
+    """
+
+    def __init__(self, root: Path, *, sweep: bool = True) -> None:
         self._root = root
+        if not sweep:
+            return
         (root / "incoming").mkdir(parents=True, exist_ok=True)
         for leftover in (root / "incoming").iterdir():
             leftover.unlink()

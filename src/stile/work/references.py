@@ -99,6 +99,12 @@ def mentions(tx: Tx, ids: Collection[str] = ()) -> Mentions:
     return Mentions(digests, held)
 
 
+def required(tx: Tx) -> set[str]:
+    """The contents without which something would be broken: files of runs, models and versions, and dataset tables."""
+    rows = tx.all("SELECT DISTINCT digest FROM artifacts UNION SELECT DISTINCT table_digest FROM datasets")
+    return {row[0] for row in rows if row[0]}
+
+
 def wanted(digests: Collection[str], blobs: BlobStore) -> set[str]:
     """The digests, and those that their contents name in turn (a graph its data, a manifest its parts)."""
     found: set[str] = set()

@@ -1,0 +1,297 @@
+"""Backups of a data folder, taken while its server runs, and their way back into an empty folder.
+
+A backup is a folder, or one ``.tar`` file with the same content:
+
+    stile.db, work.db          the rows, as they were at one moment
+    blobs/ab/cdef...           the contents that those rows refer to, each checked against its digest
+    keys/ledger.key            what the ledger's checkpoints are signed with: a backup is as secret as the folder
+    checkpoints.txt            the checkpoints
+    stile-backup.json          every file with its sha256; the ledger's root; rows per table. Written last.
+
+The background work's file is copied before the rows: what it had not finished by then is done
+again after a restore, and nothing it had finished is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import msgspec
+
+from stile import __version__
+from stile.kernel.clock import Clock
+from stile.kernel.errors import Corrupt, Exists, Invalid, Missing
+from stile.store import ledger
+from stile.store.blobs import LocalBlobs
+from stile.store.offline import read_only
+from stile.store.snapshot import copy_database, counts, is_intact
+from stile.work.references import mentions, required, wanted
+
+MANIFEST = "stile-backup.json"
+FORMAT = 1
+_ROWS, _WORK = "stile.db", "work.db"
+_PLAIN = ("checkpoints.txt", "keys/ledger.key")
+_PATH = re.compile(
+    r"stile\.db|work\.db|checkpoints\.txt|keys/ledger\.key|stile-backup\.json|blobs/[0-9a-f]{2}/[0-9a-f]{62}"
+)
+_CHUNK = 1 << 20
+
+Told = Callable[[str, int], None]
+"""Called with what was copied or checked and how many of it."""
+
+
+class BackedUp(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a backup."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backup holds.
+
+    Attributes:
+        at: when it was taken, ms since 1970 UTC.
+        ledger_size, ledger_root: the ledger's entries and its Merkle root.
+        counts: rows by table.
+        files: every file beside the manifest.
+        missing: contents that the rows need but that were not there when the backup was taken.
+    """
+
+    format: int
+    stile: str
+    at: int
+    ledger_size: int
+    ledger_root: str
+    counts: dict[str, int]
+    files: list[BackedUp]
+    missing: list[str]
+
+
+class _Target(Protocol):
+    def put(self, path: str, source: Path) -> BackedUp: ...
+
+
+def back_up(folder: Path, target: Path, clock: Clock, told: Told) -> Manifest:
+    """Back up the data folder to ``target``: a new file when it ends in ``.tar``, else a new or empty folder.
+
+    The server may go on serving.
+
+    Raises:
+        Missing: the folder holds no rows of a server (with PostgreSQL they are in that database).
+        Exists: the target is there already.
+        Corrupt: a content is not what was stored, or the rows are damaged. No backup is left.
+    """
+    if not (folder / _ROWS).is_file():
+        raise Missing(
+            f"{folder} holds no {_ROWS}. Give a server's data folder with --data. When rows are in PostgreSQL, back "
+            "them up with pg_dump, then copy the folder with its blobs and keys."
+        )
+    now = clock.now_ms()
+    with _opened(target) as out, tempfile.TemporaryDirectory(dir=target.absolute().parent) as scratch:
+        files = [out.put(name, folder / name) for name in _PLAIN if (folder / name).is_file()]
+        for name in (_WORK, _ROWS):
+            if (folder / name).is_file():
+                copy = Path(scratch) / name
+                copy_database(folder / name, copy)
+                files.append(out.put(name, copy))
+                told("databases", 1)
+        rows = Path(scratch) / _ROWS
+        digests, needed, size, root = _named(rows, folder)
+        missing: list[str] = []
+        for digest in sorted(digests):
+            name = digest.removeprefix("sha256:")
+            path = f"blobs/{name[:2]}/{name[2:]}"
+            try:
+                copied = out.put(path, folder / path)
+            except FileNotFoundError:
+                if digest in needed:
+                    missing.append(digest)
+                continue
+            if copied.sha256 != name:
+                raise Corrupt(f"The content {digest} has been altered since it was stored. Restore it first.")
+            files.append(copied)
+            told("contents", 1)
+        manifest = Manifest(
+            format=FORMAT, stile=__version__, at=now, ledger_size=size, ledger_root=root, counts=counts(rows),
+            files=files, missing=missing,
+        )  # fmt: skip
+        last = Path(scratch) / MANIFEST
+        last.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
+        out.put(MANIFEST, last)
+    return manifest
+
+
+def restore(source: Path, folder: Path, told: Told) -> Manifest:
+    """Bring a backup back into ``folder``, which must be new or empty, and verify it there.
+
+    Raises:
+        Exists: the folder is not empty.
+        Invalid: this is no backup, or one of a newer form.
+        Corrupt: a file is not what was backed up, or the rows do not hold together. The folder stays empty.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise Exists(f"{folder} is not empty. Restore into a new folder, or move the old one away first.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "keys").mkdir(mode=0o700)
+    try:
+        found: dict[str, BackedUp] = {}
+        for path, content in _members(source):
+            found[path] = _write(folder / path, content, path)
+            told("files", 1)
+        if MANIFEST not in found:
+            raise Invalid(f"{source} is no whole backup: it holds no {MANIFEST}.")
+        manifest = _manifest(folder / MANIFEST)
+        _verify(folder, manifest, found)
+        (folder / MANIFEST).unlink()
+    except BaseException:
+        for entry in folder.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        raise
+    return manifest
+
+
+def _named(rows: Path, folder: Path) -> tuple[set[str], set[str], int, str]:
+    """(contents that are referred to, those of them that must be there, ledger size, ledger root)."""
+    with read_only(rows) as tx:
+        size, root = ledger.root(tx)
+        needed = required(tx)
+        digests = wanted(mentions(tx).digests, LocalBlobs(folder / "blobs", sweep=False))
+    return digests, needed, size, root
+
+
+def _verify(folder: Path, manifest: Manifest, found: dict[str, BackedUp]) -> None:
+    for expected in manifest.files:
+        if found.get(expected.path) != expected:
+            raise Corrupt(f"The file {expected.path} of the backup is missing or was changed. Use another backup.")
+    rows = folder / _ROWS
+    if not is_intact(rows) or counts(rows) != manifest.counts:
+        raise Corrupt("The rows of the backup do not hold together. Use another backup.")
+    with read_only(rows) as tx:
+        problems = ledger.verify(tx)
+        if problems or ledger.root(tx) != (manifest.ledger_size, manifest.ledger_root):
+            raise Corrupt("The ledger of the backup does not hold together. Use another backup.")
+        here = {path.removeprefix("blobs/").replace("/", "") for path in found if path.startswith("blobs/")}
+        lost = sorted({digest.removeprefix("sha256:") for digest in required(tx)} - here)
+        if [f"sha256:{name}" for name in lost] != sorted(manifest.missing):
+            raise Corrupt(f"{len(lost)} contents that the rows refer to are not in the backup. Use another backup.")
+
+
+def _manifest(file: Path) -> Manifest:
+    try:
+        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"{MANIFEST} of the backup cannot be read: {error}.") from error
+    if manifest.format != FORMAT:
+        raise Invalid(f"This backup has the form {manifest.format}; this Stile reads {FORMAT}. Use the Stile it names.")
+    return manifest
+
+
+def _members(source: Path) -> Iterator[tuple[str, BinaryIO]]:
+    """The files of a backup; a path that no backup has is refused."""
+    if source.is_dir():
+        for file in sorted(path for path in source.rglob("*") if path.is_file()):
+            path = file.relative_to(source).as_posix()
+            _check(path)
+            with file.open("rb") as opened:
+                yield path, opened
+        return
+    try:
+        with tarfile.open(source, "r|") as archive:
+            for member in archive:
+                content = archive.extractfile(member) if member.isreg() else None
+                _check(member.name)
+                if content is None:
+                    raise Invalid(f"{member.name!r} in the backup is not a plain file.")
+                yield member.name, content
+    except FileNotFoundError:
+        raise Missing(f"There is no backup {source}.") from None
+    except tarfile.TarError as error:
+        raise Corrupt(f"{source.name} cannot be read as a backup: {error}.") from error
+
+
+def _check(path: str) -> None:
+    if not _PATH.fullmatch(path):
+        raise Invalid(f"{path[:100]!r} is not a file of a backup.")
+
+
+def _write(file: Path, content: BinaryIO, path: str) -> BackedUp:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if path.startswith("keys/") else 0o644)
+    with os.fdopen(descriptor, "wb") as out:
+        digest, size = _copied(content, out)
+        out.flush()
+        os.fsync(out.fileno())
+    return BackedUp(path=path, sha256=digest, size=size)
+
+
+def _copied(content: BinaryIO, out: BinaryIO | None) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    while chunk := content.read(_CHUNK):
+        digest.update(chunk)
+        size += len(chunk)
+        if out is not None:
+            out.write(chunk)
+    return digest.hexdigest(), size
+
+
+class _Folder:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, path: str, source: Path) -> BackedUp:
+        with source.open("rb") as content:
+            return _write(self._root / path, content, path)
+
+
+class _Tar:
+    def __init__(self, archive: tarfile.TarFile) -> None:
+        self._archive = archive
+
+    def put(self, path: str, source: Path) -> BackedUp:
+        with source.open("rb") as content:
+            digest, size = _copied(content, None)
+            content.seek(0)
+            member = tarfile.TarInfo(path)
+            member.size = size
+            member.mode = 0o600
+            self._archive.addfile(member, content)
+        return BackedUp(path=path, sha256=digest, size=size)
+
+
+@contextmanager
+def _opened(target: Path) -> Iterator[_Target]:
+    """Where a backup goes; what was begun is removed again when it fails."""
+    if target.suffix == ".tar":
+        if target.exists():
+            raise Exists(f"{target} is there already. Choose another name.")
+        target.absolute().parent.mkdir(parents=True, exist_ok=True)
+        begun = target.with_name(target.name + ".part")
+        try:
+            with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                with tarfile.open(fileobj=file, mode="w") as archive:
+                    yield _Tar(archive)
+                file.flush()
+                os.fsync(file.fileno())
+            begun.replace(target)
+        finally:
+            begun.unlink(missing_ok=True)
+        return
+    if target.exists() and any(target.iterdir()):
+        raise Exists(f"{target} is not empty. Back up into a new folder, or a file that ends in .tar.")
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        yield _Folder(target)
+    except BaseException:
+        shutil.rmtree(target)
+        raise
