@@ -14,6 +14,7 @@ from stile.client import Client
 from stile.kernel.errors import Invalid, Missing
 
 if TYPE_CHECKING:
+    from stile.store.database import Tx
     from stile.store.ledger import Entry
 
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--data", "data_dir", type=click.Path(exists=True, file_okay=False), help="Check a server's data folder directly."
 )
+@click.option("--store", metavar="URL", help="Check a server's PostgreSQL database directly.")
 @click.option(
     "--export",
     "to_file",
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option("--root", "expected", metavar="HASH", help="The Merkle root you noted earlier, e.g. from a checkpoint.")
 @to_server
-def verify(*, export: str | None, data_dir: str | None, to_file: str | None, expected: str | None,
+def verify(*, export: str | None, data_dir: str | None, store: str | None, to_file: str | None, expected: str | None,
            url: str | None, token: str | None, json_: bool) -> None:  # fmt: skip
     """Check every byte of the ledger. Exit code 0 when it is untouched, 1 when it is not.
 
@@ -38,6 +40,7 @@ def verify(*, export: str | None, data_dir: str | None, to_file: str | None, exp
       stile verify                  the server checks its own ledger, and this program checks it again
       stile verify ledger.jsonl     offline, from a file written with --export
       stile verify --data DIR       the database file itself, without a server
+      stile verify --store URL      the PostgreSQL database itself, without a server
 
     A ledger that holds together may still have been rewritten as a whole: compare its root with one
     that you noted elsewhere (--root).
@@ -46,6 +49,8 @@ def verify(*, export: str | None, data_dir: str | None, to_file: str | None, exp
         report = _of_entries(_read(Path(export)), export)
     elif data_dir:
         report = _of_folder(Path(data_dir))
+    elif store:
+        report = _of_store(store)
     else:
         report = _of_server(client_for(url, token), Path(to_file) if to_file else None)
     if expected and report["root"] != expected.removeprefix("sha256:"):
@@ -72,17 +77,30 @@ def _of_entries(entries: Iterator[Entry], where: str) -> dict[str, Any]:
 
 
 def _of_folder(folder: Path) -> dict[str, Any]:
-    from stile.store import ledger
     from stile.store.offline import read_only
 
     file = folder / "stile.db"
     if not file.is_file():
         raise Missing(f"{folder} is no data folder of a Stile server: it holds no stile.db.")
     with read_only(file) as tx:
-        size, root = ledger.root(tx)
-        findings = ledger.verify(tx)
+        return _of_rows(tx, str(folder))
+
+
+def _of_store(url: str) -> dict[str, Any]:
+    from stile.kernel.settings import without_secrets
+    from stile.store.postgres import read_only
+
+    with read_only(url) as tx:
+        return _of_rows(tx, without_secrets(url))
+
+
+def _of_rows(tx: Tx, where: str) -> dict[str, Any]:
+    from stile.store import ledger
+
+    size, root = ledger.root(tx)
+    findings = ledger.verify(tx)
     return {
-        "of": str(folder),
+        "of": where,
         "size": size,
         "root": root,
         "findings": [{"position": f.position, "problem": f.problem} for f in findings],

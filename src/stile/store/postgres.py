@@ -23,16 +23,18 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
 
 from stile.kernel.clock import Clock, SystemClock
-from stile.kernel.errors import StileError, Unavailable
+from stile.kernel.errors import Invalid, StileError, Unavailable
 from stile.kernel.events import Event, encode_event
 from stile.kernel.ids import Ids, RandomIds
+from stile.kernel.settings import without_secrets
 from stile.store import outbox
 from stile.store.database import Row, Tx
 from stile.store.migrations import migrate
@@ -121,6 +123,27 @@ class PostgresTx:
         if not self.wrote and not sql.startswith("SELECT"):
             self.wrote = True
         self._cursor.execute(translated_sql(sql), params)
+
+
+@contextmanager
+def read_only(url: str) -> Iterator[Tx]:
+    """One consistent view of the database at ``url``, without a server: nothing is written, no migration is run.
+
+    Raises:
+        Unavailable: it cannot be reached.
+        Invalid: the address, the user or the database cannot be used, or it holds no store.
+    """
+    clock = SystemClock()
+    connection = connect(url, session=_READER_SESSION)
+    try:
+        connection.execute("BEGIN")
+        yield PostgresTx(connection, clock, RandomIds(clock))
+    except psycopg.errors.UndefinedTable as error:
+        raise Invalid(f"{without_secrets(url)} is no store of a Stile server: it lacks its tables.") from error
+    except psycopg.Error as error:
+        raise in_our_words(error) from error
+    finally:
+        connection.close()
 
 
 class _Write:

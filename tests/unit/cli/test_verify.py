@@ -41,6 +41,18 @@ def test_untouched_folder_passes(data_dir, capsys):
     assert "Untouched: 5 entries" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
+def test_postgresql_is_checked_without_a_server(db, store_url, cluster, capsys):
+    for number in range(3):
+        db.write(lambda tx, n=number: ledger.append(tx, kind="k", use_case="u", subject=str(n), body={}))
+    assert run_command(stile, ["verify", "--store", store_url]) == 0
+    assert "Untouched: 3 entries" in capsys.readouterr().out
+    db.write(lambda tx: tx.run("UPDATE ledger SET body = ? WHERE position = 2", (b"{1}",)))
+    assert run_command(stile, ["verify", "--store", store_url]) == 1
+    assert run_command(stile, ["verify", "--store", cluster.empty()]) != 0
+    assert "no store of a Stile server" in capsys.readouterr().err
+
+
 def test_flipped_byte_in_the_database_is_found(data_dir, capsys):
     import apsw
 
