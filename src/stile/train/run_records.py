@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from stile.store.database import Row, Tx
 from stile.train import run_keys
 from stile.train.run_keys import blocks, marks
 from stile.train.run_values import InputDataset, Latest, Run, RunInfo, RunModel
 
+_KEY = attrgetter("key")
 _INFO = "id, run_id, experiment, name, user_id, status, start_time, end_time, artifact_uri, lifecycle, created_by"
 
 
@@ -145,11 +148,11 @@ def add_model(tx: Tx, run: int, model: RunModel) -> None:
 def load(tx: Tx, runs: Sequence[int]) -> list[Run]:
     """The runs with these numbers, in this order, with all that was logged."""
     infos: dict[int, RunInfo] = {}
-    metrics: dict[int, list[Latest]] = {run: [] for run in runs}
-    params: dict[int, list[tuple[str, str]]] = {run: [] for run in runs}
-    tags: dict[int, list[tuple[str, str]]] = {run: [] for run in runs}
-    datasets: dict[int, list[InputDataset]] = {run: [] for run in runs}
-    models: dict[int, list[RunModel]] = {run: [] for run in runs}
+    metrics: defaultdict[int, list[Latest]] = defaultdict(list)
+    params: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
+    tags: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
+    datasets: defaultdict[int, list[InputDataset]] = defaultdict(list)
+    models: defaultdict[int, list[RunModel]] = defaultdict(list)
     names: dict[int, str] = {}
     for part in blocks(list(runs)):
         where = f"IN ({marks(part)})"
@@ -174,16 +177,12 @@ def load(tx: Tx, runs: Sequence[int]) -> list[Run]:
             models[run].append(RunModel(direction=direction, model_id=model_id, step=step))
     return [
         Run(
-            info=infos[run],
-            metrics=sorted(metrics[run], key=lambda m: m.key),
-            params=sorted(params[run]),
-            tags=sorted(tags[run]),
-            datasets=datasets[run],
-            models=models[run],
+            info=infos[run], metrics=sorted(metrics[run], key=_KEY), params=sorted(params[run]),
+            tags=sorted(tags[run]), datasets=datasets[run], models=models[run],
         )
         for run in runs
         if run in infos
-    ]
+    ]  # fmt: skip
 
 
 def _inputs(tx: Tx, runs: Sequence[int]) -> Iterable[tuple[int, InputDataset]]:

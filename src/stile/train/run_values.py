@@ -15,7 +15,7 @@ USER_TAG = "mlflow.user"
 CONTEXT_TAG = "mlflow.data.context"
 
 
-class Latest(msgspec.Struct, frozen=True):
+class Latest(msgspec.Struct, frozen=True, gc=False):
     """The newest point of a metric; ``value`` may be NaN, ``at`` is ms since 1970 UTC."""
 
     key: str

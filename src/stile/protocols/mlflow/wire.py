@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import repeat
 from typing import Any, TypeVar
@@ -138,9 +138,9 @@ def float_out(value: float) -> float | str:
     return value if value == value else "NaN"  # noqa: PLR0124  only NaN differs from itself
 
 
-def pairs(items: Mapping[str, str] | Iterable[tuple[str, str]]) -> list[Json]:
+def pairs(items: dict[str, str] | Iterable[tuple[str, str]]) -> list[Json]:
     """Tags or parameters."""
-    rows = items.items() if isinstance(items, Mapping) else items
+    rows = items.items() if isinstance(items, dict) else items
     return [{"key": key, "value": value} for key, value in rows]
 
 
@@ -180,11 +180,9 @@ def run(found: Run) -> Json:
     return {
         "info": run_info(found.info),
         "data": {
-            "metrics": [
-                {"key": m.key, "value": float_out(m.value), "timestamp": m.at, "step": m.step} for m in found.metrics
-            ],
-            "params": pairs(found.params),
-            "tags": pairs(found.tags),
+            "metrics": [MetricOut(m.key, float_out(m.value), m.at, m.step) for m in found.metrics],
+            "params": [Pair(key, value) for key, value in found.params],
+            "tags": [Pair(key, value) for key, value in found.tags],
         },
         "inputs": {
             "dataset_inputs": [
