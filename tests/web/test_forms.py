@@ -94,6 +94,16 @@ def test_vote_needs_a_reason_and_the_role_and_another_person_than_the_author(wor
     assert "sign in as a person" in nobody.text
 
 
+def test_number_beside_the_inbox_follows_what_is_dealt_with(world) -> None:
+    with as_person(world, "dora") as dora:
+        items = dora.get("/inbox.json").json()["items"]
+        assert items, "the proposal waits for the domain expert"
+        assert f'class="count">{len(items)}<' in dora.get("/portfolio").text
+        mention = next(item for item in items if item["kind"] == "mention")
+        assert dora.post("/inbox/done", data={"item": mention["item"]}).status_code == 303
+        assert f'class="count">{len(items) - 1}<' in dora.get("/portfolio").text
+
+
 def test_votes_and_plan_put_a_version_into_production(world) -> None:
     for name, role in (("dora", "domain_expert"), ("paula", "product_manager")):
         with as_person(world, name) as client:

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from stile.board import comment_records, inbox_records
+from stile.board.events import InboxChanged
 from stile.board.places import card_page, feedback_page, monitor_page, version_page
 from stile.deploy import feedback
 from stile.govern import policies, promotion_records
@@ -96,6 +97,7 @@ def mark(tx: Tx, principal: Principal, *, item: str, done: bool) -> None:
         inbox_records.mark_done(tx, principal.name, item)
     else:
         inbox_records.mark_open(tx, principal.name, item)
+    tx.emit(InboxChanged(person=principal.name))
 
 
 def _of_use_case(tx: Tx, principal: Principal, use_case: UseCase) -> Iterator[InboxItem]:

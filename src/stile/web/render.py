@@ -181,9 +181,7 @@ class Page:
         """The page as HTML."""
         from stile.web.pages.waiting import waiting_for  # noqa: PLC0415  the inbox itself is a page
 
-        data, now_ms, waiting = await call.read(
-            lambda tx: (self.load(tx, call), tx.now_ms(), waiting_for(tx, call.principal))
-        )
+        data, now_ms, waiting = await call.read(lambda tx: (self.load(tx, call), tx.now_ms(), waiting_for(tx, call)))
         return await asyncio.to_thread(self._render, call, data, now_ms, waiting)
 
     def _render(self, call: Call, data: Any, now_ms: int, waiting: int) -> Response:

@@ -43,6 +43,7 @@ def over_windows(
     limit_words: str = "limit",
     above_is_bad: bool = False,
     marks: Sequence[Mark] = (),
+    since: int | None = None,
     when: Callable[[int], str] = str,
 ) -> Chart:
     """The line of a metric over closed windows.
@@ -54,15 +55,17 @@ def over_windows(
         limit_words: what the limit is called.
         above_is_bad: values above the limit break it (drift) instead of values below (performance).
         marks: vertical lines.
+        since: where the axis of time begins; at the first reading when left out.
         when: writes a time for the axis and the table.
     """
     span = padded([v for r in readings for v in (r.value, r.low, r.high)] + [limit], low=0.0 if above_is_bad else None)
     times = [reading.at for reading in readings] or [0]
-    x = Scale(min(times), max(times), _LEFT + 12, _RIGHT - 12)
+    begin = min(times[0], times[0] if since is None else since)
+    x = Scale(begin, max(times), _LEFT + 12, _RIGHT - 12)
     y = Scale(span[0], span[1], _BOTTOM, _TOP)
     parts = _frame(y, span)
     for mark in marks:
-        if times[0] <= mark.at <= times[-1] or len(times) == 1:
+        if begin <= mark.at <= times[-1]:
             parts += [
                 line(x(mark.at), _TOP - 8, x(mark.at), _BOTTOM, "c-mark"),
                 text(x(mark.at) + 4, _TOP - 8, mark.label),
@@ -84,7 +87,7 @@ def over_windows(
                 _dot(x(reading.at), y(reading.value), bad=bad, title=f"{reading.label}: {figure(reading.value)}")
             )
     if readings:
-        parts.append(text(_LEFT + 12, _HEIGHT - 8, when(readings[0].at)))
+        parts.append(text(_LEFT + 12, _HEIGHT - 8, when(begin)))
         if len(readings) > 1:
             parts.append(text(_RIGHT - 12, _HEIGHT - 8, when(readings[-1].at), anchor="end"))
     return Chart(

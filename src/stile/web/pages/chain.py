@@ -8,6 +8,7 @@ import msgspec
 
 from stile.data import datasets
 from stile.govern import decision_records, policy_records, promotion_records, registry
+from stile.govern.history import fold
 from stile.monitor import alerts, window_records
 from stile.store.database import Tx
 
@@ -63,9 +64,13 @@ def _train(tx: Tx, use_case: str) -> Stop:
 
 def _govern(tx: Tx, use_case: str) -> Stop:
     waiting = len(promotion_records.listing(tx, use_case, only_open=True))
-    decided = len(decision_records.outlines(tx, use_case))
+    outlines = decision_records.outlines(tx, use_case)
+    decided = len(outlines)
+    past = fold((one.kind, one.version) for one in outlines)
     number, word, tone = "", "no policy yet", ""
-    if waiting:
+    if past.held:
+        number, word, tone = f"v{past.champion}", "on hold", "wait"
+    elif waiting:
         number, word, tone = str(waiting), "waits for a vote" if waiting == 1 else "wait for a vote", "wait"
     elif decided:
         number, word, tone = str(decided), _counted(decided, "decision", ""), "pass"

@@ -99,7 +99,7 @@ def _frame(data: DecisionData) -> Frame:
 
 
 def _extras(data: DecisionData, call: Call) -> dict[str, Any]:
-    drawn = evidence_extras(data.evidence, data.champion_evidence, call.query("metric"), None)
+    drawn = evidence_extras(data.evidence, data.champion_evidence, call.query("metric"), data.decision.verdicts)
     return {"here": "govern", "shape": _SHAPES.get(data.decision.kind, "unknown"), "shapes": _SHAPES} | drawn
 
 

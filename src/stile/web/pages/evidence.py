@@ -39,7 +39,7 @@ def _frame(data: EvidenceData) -> Frame:
 
 
 def _extras(data: EvidenceData, call: Call) -> dict[str, Any]:
-    return evidence_extras(data.evidence, None, call.query("metric"), None)
+    return evidence_extras(data.evidence, None, call.query("metric"), [])
 
 
 PAGE = Page("/evidence/{digest}", "evidence.html", _load, _frame, extras=_extras)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from stile.edge.call import Call
 from stile.govern import decision_records, policies, promotions, registry, snapshot
 from stile.govern.assess import World, assess
 from stile.govern.decision_values import Decision
-from stile.govern.gate import GateResult
+from stile.govern.gate import GateResult, RuleResult
 from stile.govern.labels import Standing
 from stile.govern.plan import make_plan
 from stile.govern.promotions import Promotion
@@ -47,7 +48,7 @@ class GateData(msgspec.Struct, frozen=True, kw_only=True):
         result: the gate's answer; None without a policy in force.
         policy_says, policy_version: of the policy in force.
         evidence, champion_evidence: what was measured, of the candidate and of the model in production.
-        champion: the version in production, 0 for none.
+        champion: the version in production, 0 for none; ``held``: it is on hold.
         standing: where the version stands.
         promotion: the open request about it.
         numbers, changes: the three numbers; what a promotion would change.
@@ -70,6 +71,7 @@ class GateData(msgspec.Struct, frozen=True, kw_only=True):
     evidence: Evidence | None
     champion_evidence: Evidence | None
     champion: int
+    held: bool
     standing: Standing | None
     promotion: Promotion | None
     numbers: list[Number]
@@ -100,7 +102,8 @@ def load_gate(tx: Tx, call: Call) -> GateData:
     if compiled is None:
         return GateData(
             **shared, result=None, policy_name="", policy_says="", policy_version=0, policy_digest="",
-            champion_evidence=None, champion=0, standing=None, promotion=None, numbers=three_numbers(evidence, []),
+            champion_evidence=None, champion=0, held=False, standing=None, promotion=None,
+            numbers=three_numbers(evidence, []),
             changes=[], people=[], promoted=None, your_roles=[], your_refusals={}, plan="",
         )  # fmt: skip
     world = snapshot.read_world(tx, name)
@@ -122,6 +125,7 @@ def load_gate(tx: Tx, call: Call) -> GateData:
         policy_digest=world.policy.digest,
         champion_evidence=world.champion.evidence if world.champion and champion != number else None,
         champion=champion,
+        held=world.past.held,
         standing=next((each for each in assessment.standings if each.version == number), None),
         promotion=promotions.get(tx, result.promotion) if result.promotion else None,
         numbers=three_numbers(evidence, result.rules),
@@ -171,23 +175,24 @@ def _frame(data: GateData) -> Frame:
 def _extras(data: GateData, call: Call) -> dict[str, Any]:
     shape, word = verdict_of(data.result)
     if data.champion == data.version.version:
-        shape, word = "pass", "in production"
+        shape, word = ("wait", "on hold") if data.held else ("pass", "in production")
     return {
         "here": "govern",
         "shape": shape,
         "word": word,
         "sentence": verdict_sentence(data.result),
         "strip": _strip(data),
-    } | evidence_extras(data.evidence, data.champion_evidence, call.query("metric"), data.result)
+    } | evidence_extras(
+        data.evidence, data.champion_evidence, call.query("metric"), data.result.rules if data.result else []
+    )
 
 
 def evidence_extras(
-    evidence: Evidence | None, champion: Evidence | None, asked: str, result: GateResult | None
+    evidence: Evidence | None, champion: Evidence | None, asked: str, rules: Sequence[RuleResult]
 ) -> dict[str, Any]:
     """The drawings of an evidence document, slices by the asked metric (else that of the first rule)."""
     if evidence is None:
         return {"pairs": [], "metric": "", "slice_metrics": [], "calibration": None, "pair_keys": [], "finding": ""}
-    rules = result.rules if result else []
     by_rule = next((name for rule in rules if (name := metric_of_rule(rule.rule)) in evidence.metrics), "")
     metric = asked if asked in evidence.metrics else by_rule or next(iter(evidence.metrics), "")
     pairs = slice_pairs(evidence, champion, metric) if metric else []

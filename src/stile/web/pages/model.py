@@ -42,6 +42,7 @@ class ModelData(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         governed: it belongs to a use case; else it is only registered, and ``chain`` is empty.
         policy: whether a policy is in force.
+        held: the champion is on hold: it answers, but people must decide.
         previous: the champion before, 0 for none: what a rollback returns to.
     """
 
@@ -55,6 +56,7 @@ class ModelData(msgspec.Struct, frozen=True, kw_only=True):
     aliases: dict[str, int]
     decisions: list[Decision]
     champion: int
+    held: bool
     previous: int
 
 
@@ -68,12 +70,13 @@ def _load(tx: Tx, call: Call) -> ModelData:
     results: dict[int, GateResult] = {}
     standings: dict[int, Standing] = {}
     champion = previous = 0
+    held = False
     if compiled is not None:
         world = snapshot.read_world(tx, name)
         assessment = assess(world)
         results = {each.version: each for each in assessment.results}
         standings = {each.version: each for each in assessment.standings}
-        champion = world.past.champion
+        champion, held = world.past.champion, world.past.held
         previous = world.past.champions[-2] if len(world.past.champions) > 1 else 0
     use_case = use_cases.get(tx, name) if governed else None
     return ModelData(
@@ -87,6 +90,7 @@ def _load(tx: Tx, call: Call) -> ModelData:
         aliases=registry.aliases(tx, name),
         decisions=decision_records.listing(tx, name, limit=50) if governed else [],
         champion=champion,
+        held=held,
         previous=previous,
     )
 

@@ -145,7 +145,7 @@ def _extras(data: MonitorData, call: Call) -> dict[str, Any]:  # noqa: ARG001  a
     ]  # fmt: skip
     marks = [Mark(each.at, each.label) for each in data.happenings]
     performance = over_windows(
-        data.metric, readings, limit=data.limit, limit_words="rule", marks=marks, when=short_time
+        data.metric, readings, limit=data.limit, limit_words="rule", marks=marks, since=_began(data), when=short_time
     )
     return {
         "here": "monitor",
@@ -165,6 +165,12 @@ def _extras(data: MonitorData, call: Call) -> dict[str, Any]:  # noqa: ARG001  a
         "open_alerts": [each for each in data.alerts if each.state != "resolved"],
         "past_alerts": [each for each in data.alerts if each.state == "resolved"],
     }
+
+
+def _began(data: MonitorData) -> int | None:
+    """When the first window that is shown began: deployments inside it get their mark."""
+    shown = {point.window for point in data.points}
+    return min((window.first_at for window in data.windows if window.id in shown), default=None)
 
 
 def _moved(drift: DriftMatrix) -> list[dict[str, Any]]:

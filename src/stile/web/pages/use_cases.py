@@ -165,7 +165,7 @@ def _row(tx: Tx, use_case: UseCase) -> PortfolioRow:
         champion=champion,
         metric=metric,
         value=value,
-        risks=[alert.finding or alert.says or alert.rule for alert in alerts.unresolved(tx, use_case.name)],
+        risks=[alert.says or alert.rule for alert in alerts.unresolved(tx, use_case.name)],
         last=last_decision(tx, use_case.name),
         owners=owners,
     )
