@@ -9,6 +9,7 @@ from stile.board.events import CommentAdded
 from stile.data.events import ContractPublished
 from stile.deploy import deployments
 from stile.deploy.events import PredictionsStored
+from stile.govern import registry
 from stile.govern.events import DecisionTaken, PromotionProposed
 from stile.govern.registry_events import AliasMoved, VersionRegistered
 from stile.kernel.events import Event
@@ -45,6 +46,7 @@ def wire(*, db: Database, blobs: BlobStore, background: Background, announce: Ca
         announce: tells open pages that a topic has changed.
     """
     subscriptions = Subscriptions(db)
+    _govern(subscriptions)
     _evaluate(subscriptions, background, db, blobs)
     _deploy(subscriptions)
     _monitor(subscriptions, background, db)
@@ -52,6 +54,15 @@ def wire(*, db: Database, blobs: BlobStore, background: Background, announce: Ca
     _tell_people(subscriptions)
     _tell_pages(subscriptions, announce)
     return subscriptions
+
+
+def _govern(subscriptions: Subscriptions) -> None:
+    """A model that was registered before its use case was chartered loses the aliases nobody decided on."""
+
+    def begin(tx: Tx, event: UseCaseCreated, _: int) -> None:
+        registry.begin_to_govern(tx, event.use_case, by=event.by)
+
+    subscriptions.on("govern", UseCaseCreated, begin)
 
 
 def _evaluate(subscriptions: Subscriptions, background: Background, db: Database, blobs: BlobStore) -> None:

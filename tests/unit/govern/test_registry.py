@@ -127,6 +127,21 @@ def test_guarded_alias_is_moved_by_a_decision_only(db: SqliteDatabase, model: st
         db.write(lambda tx: registry.set_stage(tx, "early-detection", 1, "Production"))
 
 
+def test_aliases_nobody_decided_on_go_when_a_model_becomes_governed(db: SqliteDatabase, logged: str) -> None:
+    db.write(lambda tx: registry.create_model(tx, name="early", by="ann"))
+    db.write(lambda tx: registry.create_version(tx, name="early", source=f"models:/{logged}", by="bob"))
+    for alias in ("champion", "shadow", "mine"):
+        db.write(lambda tx, alias=alias: registry.set_alias(tx, "early", alias, 1, by="bob"))
+    _use_case(db, "early")
+    assert db.write(lambda tx: registry.begin_to_govern(tx, "early", by="ann")) == ["champion", "shadow"]
+    assert db.read(lambda tx: registry.aliases(tx, "early")) == {"mine": 1}
+    assert db.write(lambda tx: registry.begin_to_govern(tx, "early", by="ann")) == []
+    assert [move.alias for move in db.read(lambda tx: registry.alias_history(tx, "early"))][:2] == [
+        "shadow",
+        "champion",
+    ]
+
+
 def test_no_model_takes_the_name_of_a_use_case_by_renaming(db: SqliteDatabase, model: str) -> None:
     _use_case(db, "early-detection")
     db.write(lambda tx: registry.set_alias(tx, model, "champion", 1, by="ann"))

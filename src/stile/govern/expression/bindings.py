@@ -15,6 +15,7 @@ import msgspec
 from stile.govern.expression.errors import suggestion
 from stile.govern.expression.values import Quantity, Record, Unknown, clean, kind_of, mapping_record
 from stile.govern.expression.vocabulary import Function, Vocabulary
+from stile.people.use_cases import UseCase
 from stile.train.evidence import Evidence, Metric, Paired, ScenarioResult, SliceValue
 
 DAY_MS = 86_400_000
@@ -38,11 +39,16 @@ _EVERYWHERE = {"use_case": "the charter's facts", "now": "the time, in ms since 
 _CANDIDATE = _EVERYWHERE | {"candidate": "the version: .version .digest .run_id .registered_by .tags"}
 _AFTER_RULES = _CANDIDATE | {"failed": "ids of the rules that failed", "unknown": "ids of the rules that are unknown"}
 
-RULES = Vocabulary(FUNCTIONS, _CANDIDATE)
+_MEMBERS = {
+    "use_case": frozenset(UseCase.__struct_fields__),
+    "candidate": frozenset({"version", "digest", "run_id", "registered_by", "created_at", "tags"}),
+}
+
+RULES = Vocabulary(FUNCTIONS, _CANDIDATE, _MEMBERS)
 """What a rule and an order of choice may use."""
-LABELS = Vocabulary(FUNCTIONS, _AFTER_RULES)
+LABELS = Vocabulary(FUNCTIONS, _AFTER_RULES, _MEMBERS)
 """What the condition of a label may use."""
-APPROVALS = Vocabulary({}, _CANDIDATE)
+APPROVALS = Vocabulary({}, _CANDIDATE, _MEMBERS)
 """What the condition of an approval may use."""
 
 

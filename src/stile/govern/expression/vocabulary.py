@@ -17,6 +17,7 @@ from stile.govern.expression.syntax import (
     Logic,
     Macro,
     MapOf,
+    Member,
     Name,
     Node,
     Size,
@@ -37,10 +38,11 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """The functions and names known in one place of a policy."""
+    """The functions and names known in one place of a policy, and the members of names that have a fixed set."""
 
     functions: Mapping[str, Function] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    members: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def check_names(source: str, node: Node, vocabulary: Vocabulary) -> None:
@@ -67,6 +69,10 @@ def _check(source: str, node: Node, vocabulary: Vocabulary, bound: frozenset[str
                 raise expression_error(source, at, f"there is no function {function!r}. {hint}")
             if not known_function.least <= len(arguments) <= known_function.most:
                 raise expression_error(source, at, _count(function, known_function, len(arguments)))
+        case Member(target=Name(name=owner), name=name, at=at) if owner in vocabulary.members and owner not in bound:
+            if name not in vocabulary.members[owner]:
+                hint = suggestion(name, vocabulary.members[owner])
+                raise expression_error(source, at, f"{owner} has no {name!r}. {hint}")
         case Macro(variable=variable, target=target, body=body, at=at):
             if variable in vocabulary.names:
                 raise expression_error(source, at, f"{variable!r} already has a meaning here; choose another name")
