@@ -79,6 +79,19 @@ class DatabaseSuite:
         assert sorted(subjects, key=int) == [str(n) for n in range(60) if n % 3]
         assert db.read(ledger.verify) == []
 
+    def test_a_write_is_kept_when_its_caller_stops_waiting(self, db: Database) -> None:
+        """Cancelling ends the waiting, not the write; and others of the same loop get their answers."""
+
+        async def scene() -> list[int]:
+            first = asyncio.create_task(db.awrite(lambda tx: _append(tx, "left alone")))
+            others = [asyncio.create_task(db.awrite(partial(_append, subject=f"s{n}"))) for n in range(20)]
+            await asyncio.sleep(0)
+            first.cancel()
+            return await asyncio.gather(*others)
+
+        assert len(set(asyncio.run(scene()))) == 20
+        assert "left alone" in [entry.subject for entry in db.read(ledger.entries)]
+
     def test_reading_sees_one_state_when_others_write(self, db: Database) -> None:
         """A read transaction does not see what is written while it runs."""
         counts = []
