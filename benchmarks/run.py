@@ -65,19 +65,17 @@ def main() -> int:
         else:
             print("STILE_BENCH_PEER is not set: measuring without a genuine MLflow server.", file=sys.stderr)
         files = {server.name: folder / "genuine" / "mlflow.db" for server in running[1:]}
-        figures = _resting(running)
+        facts = [*begun, ("Disk", f"{sync:.2f} ms to make 16 KiB durable")]
+        figures: list[Figure] = []
         for group in (
+            lambda: _resting(running),
             lambda: _rates(running, options.seconds, options.rounds),
-            lambda: _histories(running, options.rounds),
             lambda: _searches(running, files, options.runs, options.rounds),
+            lambda: _histories(running, options.rounds),
         ):
             figures += group()
-        sync = (sync + machine.sync_ms(folder)) / 2
-    text = report.markdown(
-        figures, [server.name for server in running], facts=[*begun, ("Disk", f"{sync:.2f} ms to make 16 KiB durable")],
-        command=_command(peer),
-    )  # fmt: skip
-    Path(options.report).write_text(text)
+            text = report.markdown(figures, [one.name for one in running], facts=facts, command=_command(peer))
+            Path(options.report).write_text(text)
     print(f"\nwritten to {options.report}")
     return 0
 
@@ -108,13 +106,16 @@ def _resting(running: list[Server]) -> list[Figure]:
 def _rates(running: list[Server], seconds: float, rounds: int) -> list[Figure]:
     figures = []
     homes = {server.name: tracking.experiment(server, "rates") for server in running}
+    logged = {server.name: tracking.new_runs(server, homes[server.name], 64) for server in running}
     for test in tracking.RATES:
         figure = Figure(test.title, test.unit, True)
         for turn in range(rounds):
             for server in _in_turn(running, turn):
-                setup = server.connect()
-                makes = [test.prepare(setup, homes[server.name]) for _ in range(test.connections)]
                 connections = [server.connect() for _ in range(test.connections)]
+                makes = [
+                    test.prepare(connection, homes[server.name], run)
+                    for connection, run in zip(connections, logged[server.name], strict=False)
+                ]
                 used = server.cpu_s()
                 try:
                     shown = press(connections, makes, seconds)
@@ -122,7 +123,7 @@ def _rates(running: list[Server], seconds: float, rounds: int) -> list[Figure]:
                     figure.notes[server.name] = f"failed: {error}"
                     continue
                 finally:
-                    for connection in [setup, *connections]:
+                    for connection in connections:
                         connection.close()
                 figure.add(server, shown.rate * test.worth)
                 used = (server.cpu_s() - used) / (shown.answers * test.worth) * 1e6

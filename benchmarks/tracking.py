@@ -20,15 +20,14 @@ class RateTest:
 
     Args:
         title: the row's name.
-        prepare: makes the run that one connection will log to, over a connection kept for such
-            set-up, and gives what makes the requests.
+        prepare: (a connection that builds requests, the experiment, a run to log to) -> what makes the requests.
         connections: how many at once.
         worth: units one answer stands for (points of a batch).
         unit: what is counted.
     """
 
     title: str
-    prepare: Callable[[Connection, str], Make]
+    prepare: Callable[[Connection, str, str], Make]
     connections: int = 1
     worth: int = 1
     unit: str = "calls/s"
@@ -48,10 +47,17 @@ def new_run(connection: Connection, experiment_id: str) -> str:
     return str(json.loads(connection.call("POST", API + "runs/create", body))["run"]["info"]["run_id"])
 
 
-def log_metric(connection: Connection, experiment_id: str) -> Make:
+def new_runs(server: Server, experiment_id: str, count: int) -> list[str]:
+    """Some new runs."""
+    connection = server.connect()
+    made = [new_run(connection, experiment_id) for _ in range(count)]
+    connection.close()
+    return made
+
+
+def log_metric(connection: Connection, _: str, run: str) -> Make:
     """One point of one series per call."""
-    run = new_run(connection, experiment_id)
-    step = 0
+    step = now_ms() % 10**9  # later slices log to the same run
 
     def make() -> bytes:
         nonlocal step
@@ -62,12 +68,11 @@ def log_metric(connection: Connection, experiment_id: str) -> Make:
     return make
 
 
-def log_batch(connection: Connection, experiment_id: str) -> Make:
+def log_batch(connection: Connection, _: str, run: str) -> Make:
     """A thousand points per call: ten series, a hundred steps each.
 
     Bodies are made of a template by one replacement, to cost the generator little.
     """
-    run = new_run(connection, experiment_id)
     points = ",".join(
         f'{{"key":"series{key}","value":{(key + 1) / (index + 7)},'
         f'"timestamp":1700@@@@@@{index:03d},"step":1@@@@@@{index:03d}}}'
@@ -75,17 +80,17 @@ def log_batch(connection: Connection, experiment_id: str) -> Make:
         for index in range(POINTS_PER_BATCH // 10)
     )
     template = connection.request("POST", API + "runs/log-batch", f'{{"run_id":"{run}","metrics":[{points}]}}'.encode())
-    number = 0
+    number = now_ms() % 10**6  # later slices log to the same run
 
     def make() -> bytes:
         nonlocal number
         number += 1
-        return template.replace(b"@@@@@@", b"%06d" % number)
+        return template.replace(b"@@@@@@", b"%06d" % (number % 10**6))
 
     return make
 
 
-def create_run(connection: Connection, experiment_id: str) -> Make:
+def create_run(connection: Connection, experiment_id: str, _: str) -> Make:
     """A new run per call."""
 
     def make() -> bytes:
