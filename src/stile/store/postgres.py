@@ -269,12 +269,13 @@ class PostgresDatabase:
         connection = self._open_writer(wait_s=0.0)
         try:
             check_server(connection)
+            connection.execute("SET statement_timeout = 0")  # an index over many rows takes its time
             connection.execute(f"SELECT pg_advisory_lock({_LOCK})")
             tx = PostgresTx(connection, self._clock, self._ids)
             tx.run(_WRITERS_TABLE)
             tx.run("DELETE FROM store_writers WHERE at < ?", (self._clock.now_ms() - _FORGET_WRITERS_MS,))
             migrate(tx, dialect="postgres")
-            connection.execute(f"SELECT pg_advisory_unlock({_LOCK})")
+            connection.execute(f"SELECT pg_advisory_unlock({_LOCK}); {_WRITER_SESSION}")
         except BaseException as error:
             connection.close()
             raise in_our_words(error) from error

@@ -34,6 +34,7 @@ Phase = Literal["created", "launching", "up", "stopping", "stopped", "failed"]
 _log = logging.getLogger("stile.work")
 _one_per_process = threading.Lock()
 _THREADS = 4  # workflows at the same time; the heavy steps share two or more cores with the server
+_CONNECTIONS = 8  # to the engine's database; many servers share one PostgreSQL
 _STATES: dict[str, State] = {
     "ENQUEUED": "waiting",
     "DELAYED": "waiting",
@@ -203,6 +204,7 @@ class DbosBackground:
             config={
                 "name": "stile",
                 "system_database_url": self._url,
+                "sys_db_pool_size": _CONNECTIONS,
                 # Fixed, so that what an older Stile began is resumed by a newer one.
                 "application_version": "stile",
                 "executor_id": self._server,

@@ -83,6 +83,26 @@ def test_what_cannot_be_stored_is_the_callers_fault(db, value) -> None:
 
 
 @postgres
+def test_only_a_relaxed_write_is_answered_before_the_sync(db) -> None:
+    ask = "SELECT current_setting('synchronous_commit')"
+    assert db.write(lambda tx: tx.scalar(ask)) == "on"
+    assert db.write(lambda tx: tx.scalar(ask), relaxed=True) == "off"
+    assert db.write(lambda tx: tx.scalar(ask)) == "on"
+
+
+@postgres
+def test_a_statement_that_takes_too_long_is_stopped_and_the_store_goes_on(db) -> None:
+    def slow(tx):
+        tx.run("SET LOCAL statement_timeout = '50ms'")
+        return tx.scalar("SELECT pg_sleep(5)")
+
+    for ask in (db.read, db.write):
+        with pytest.raises(Unavailable, match="too long"):
+            ask(slow)
+        assert ask(ledger.root)[0] == 0
+
+
+@postgres
 def test_nul_is_refused_with_words(db) -> None:
     with pytest.raises(Invalid, match="NUL"):
         db.write(lambda tx: tx.run("INSERT INTO work_starts VALUES (?, '', '', 1)", ("a\0b",)))
