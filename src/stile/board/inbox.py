@@ -129,8 +129,10 @@ def _states(tx: Tx, use_case: UseCase, compiled: CompiledPolicy, row: PromotionR
     """Where each required approval of a request stands now."""
     version = version_of(tx, use_case.name, row.version)
     candidate = candidate_of(tx, version, row.by)
-    evidence = evidence_records.latest_for_version(tx, use_case.name, version.digest) if version.digest else None
-    case = Case(candidate=candidate, evidence=evidence, evidence_digest=evidence.digest if evidence else "")
+    digest, evidence = "", None
+    if version.digest:
+        digest, evidence = evidence_records.latest_with_digest(tx, use_case.name, version.digest)
+    case = Case(candidate=candidate, evidence=evidence, evidence_digest=digest)
     return approval_states(
         approval_needs(compiled, charter_facts(use_case), candidate),
         promotion_records.approvals(tx, row.id),

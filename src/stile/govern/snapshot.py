@@ -104,11 +104,13 @@ def version_of(tx: Tx, use_case: str, version: int) -> ModelVersion:
 def _case(tx: Tx, version: ModelVersion, promotions: list[PromotionRow], policy_digest: str) -> Case:
     own = [row for row in promotions if row.version == version.version]
     opened = next((row for row in own if row.state == "open"), None)
-    evidence = evidence_records.latest_for_version(tx, version.name, version.digest) if version.digest else None
+    digest, evidence = "", None
+    if version.digest:
+        digest, evidence = evidence_records.latest_with_digest(tx, version.name, version.digest)
     case = Case(
         candidate=candidate_of(tx, version, opened.by if opened else ""),
         evidence=evidence,
-        evidence_digest=evidence.digest if evidence else "",
+        evidence_digest=digest,
         promotion=opened.id if opened else "",
         approvals=promotion_records.approvals(tx, opened.id) if opened else [],
     )

@@ -11,6 +11,7 @@ from stile.kernel.errors import Corrupt, Missing
 from stile.store.database import Row, Tx
 from stile.train.evidence import Evidence
 
+_OF_VERSION = "use_case = ? AND model_digest = ? AND kind = 'model_version'"
 _SUMMARY = "digest, use_case, kind, version, model_digest, window_id, dataset, author, at"
 
 
@@ -79,13 +80,19 @@ def find(tx: Tx, digest: str) -> Evidence | None:
 
 def latest_for_version(tx: Tx, use_case: str, model_digest: str) -> Evidence | None:
     """The newest evidence from a test dataset about the version with these files, or None."""
-    return _newest(tx, "use_case = ? AND model_digest = ? AND kind = 'model_version'", use_case, model_digest)
+    return latest_with_digest(tx, use_case, model_digest)[1]
+
+
+def latest_with_digest(tx: Tx, use_case: str, model_digest: str) -> tuple[str, Evidence | None]:
+    """Like ``latest_for_version``, with the digest as stored; ("", None) when there is none."""
+    row = _newest_row(tx, _OF_VERSION, use_case, model_digest)
+    return (row[0], _decoded(row[0], row[1])) if row else ("", None)
 
 
 def on_dataset(tx: Tx, use_case: str, model_digest: str, dataset: str) -> Evidence | None:
     """The newest evidence about these files on this test dataset, or None."""
-    where = "use_case = ? AND model_digest = ? AND kind = 'model_version' AND dataset = ?"
-    return _newest(tx, where, use_case, model_digest, dataset)
+    row = _newest_row(tx, f"{_OF_VERSION} AND dataset = ?", use_case, model_digest, dataset)
+    return _decoded(row[0], row[1]) if row else None
 
 
 def for_use_case(tx: Tx, use_case: str, *, kind: str = "", limit: int = 1000) -> list[EvidenceSummary]:
@@ -97,9 +104,8 @@ def for_use_case(tx: Tx, use_case: str, *, kind: str = "", limit: int = 1000) ->
     return [_summary(row) for row in rows]
 
 
-def _newest(tx: Tx, where: str, *params: str) -> Evidence | None:
-    row = tx.one(f"SELECT digest, body FROM evidence WHERE {where} ORDER BY id DESC LIMIT 1", params)
-    return None if row is None else _decoded(row[0], row[1])
+def _newest_row(tx: Tx, where: str, *params: str) -> Row | None:
+    return tx.one(f"SELECT digest, body FROM evidence WHERE {where} ORDER BY id DESC LIMIT 1", params)
 
 
 def _decoded(digest: str, body: bytes) -> Evidence:
