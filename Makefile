@@ -52,6 +52,9 @@ architecture: .venv/.dev-ok
 unit: .venv/.dev-ok
 	@$(BIN)/python -m pytest -m "not browser" --durations=10
 
+postgres: .venv/.dev-ok  ## The unit and page tests with every store in PostgreSQL
+	@STILE_TEST_ENGINE=postgres $(BIN)/python -m pytest -m "not browser" tests/unit tests/web tests/conformance
+
 browser: .venv/.dev-ok
 	@scripts/chromium || true
 	@$(BIN)/python -m pytest -m browser --durations=5
