@@ -46,6 +46,7 @@ from stile.protocols.rest import (
     monitor,
     people,
     predictions,
+    tracking,
 )
 from stile.protocols.rest import store as store_routes
 from stile.protocols.rest import work as work_routes
@@ -73,6 +74,7 @@ def routes() -> list[Route]:
         *monitor.ROUTES,
         *board.ROUTES,
         *adoption.ROUTES,
+        *tracking.ROUTES,
         *keeping.ROUTES,
         *data.ROUTES,
         *deploy.ROUTES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from stile.client import data, tracking
 from stile.client.credentials import resolve
@@ -13,6 +13,9 @@ from stile.client.scope import listed
 from stile.client.session import Session, segment
 from stile.client.tracking import Run
 from stile.client.use_case import UseCase
+
+if TYPE_CHECKING:
+    from stile.client.live_run import LiveRun
 
 
 class Client:
@@ -104,6 +107,34 @@ class Client:
     def start_run(self, experiment: str, name: str = "", tags: Mapping[str, str] | None = None) -> Run:
         """Open a run in an experiment, which is created when it is new."""
         return tracking.start_run(self.session, experiment, name, tags or {})
+
+    def run(
+        self, experiment: str, name: str = "", tags: Mapping[str, str] | None = None, *, system_every_s: float = 10.0,
+        code: bool = True, environment: bool = True, most_waiting: int = 1_000_000,
+    ) -> LiveRun:  # fmt: skip
+        """Open a run that logs in the background; use it as a context manager.
+
+        Args:
+            experiment: its name; it is created when it is new.
+            name: the run's name; one is made up when it has none.
+            tags: tags of the run.
+            system_every_s: how often processor, memory and graphics cards are logged; 0 for never.
+            code: keep commit, uncommitted changes and command.
+            environment: keep the Python version and all installed packages.
+            most_waiting: points that may wait in memory (24 bytes each); ``log`` waits beyond that.
+        """
+        from stile.client.live_run import begin
+
+        return begin(
+            self.session, experiment, name, tags or {}, system_every_s=system_every_s, code=code,
+            environment=environment, most_waiting=most_waiting,
+        )  # fmt: skip
+
+    def send_kept(self) -> int:
+        """Send points that a program had to leave in files because the server was away; how many."""
+        from stile.client.live_run import send_kept
+
+        return send_kept(self.session)
 
     # bytes and evidence
 

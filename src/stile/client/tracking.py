@@ -125,12 +125,18 @@ class Run:
 
 def start_run(session: Session, experiment: str, name: str, tags: Mapping[str, str]) -> Run:
     """Open a run in the experiment of that name, which is created when it is new."""
+    return Run(session, open_run(session, experiment, name, tags))
+
+
+def open_run(session: Session, experiment: str, name: str, tags: Mapping[str, str]) -> dict[str, Any]:
+    """Open a run; the server's answer."""
     now = time.time_ns() // 1_000_000
     entries = [{"key": key, "value": str(value)} for key, value in tags.items()]
     if name:
         entries.append({"key": "mlflow.runName", "value": name})
     body = {"experiment_id": experiment_id(session, experiment), "start_time": now, "run_name": name, "tags": entries}
-    return Run(session, session.post(f"{API}/runs/create", body))
+    answer: dict[str, Any] = session.post(f"{API}/runs/create", body)
+    return answer
 
 
 def experiment_id(session: Session, name: str) -> str:

@@ -65,7 +65,8 @@ def counts(file: Path) -> dict[str, int]:
         found: dict[str, int] = {}
         for (name,) in tables:
             ((count,),) = connection.execute(f'SELECT COUNT(*) FROM "{name}"').fetchall()
-            found[str(name)] = int(count)
+            assert isinstance(count, int)
+            found[str(name)] = count
         return found
     finally:
         connection.close()

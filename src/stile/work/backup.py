@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import IO, Protocol
 
 import msgspec
 
@@ -197,7 +197,7 @@ def _manifest(file: Path) -> Manifest:
     return manifest
 
 
-def _members(source: Path) -> Iterator[tuple[str, BinaryIO]]:
+def _members(source: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """The files of a backup; a path that no backup has is refused."""
     if source.is_dir():
         for file in sorted(path for path in source.rglob("*") if path.is_file()):
@@ -225,7 +225,7 @@ def _check(path: str) -> None:
         raise Invalid(f"{path[:100]!r} is not a file of a backup.")
 
 
-def _write(file: Path, content: BinaryIO, path: str) -> BackedUp:
+def _write(file: Path, content: IO[bytes], path: str) -> BackedUp:
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if path.startswith("keys/") else 0o644)
     with os.fdopen(descriptor, "wb") as out:
@@ -235,7 +235,7 @@ def _write(file: Path, content: BinaryIO, path: str) -> BackedUp:
     return BackedUp(path=path, sha256=digest, size=size)
 
 
-def _copied(content: BinaryIO, out: BinaryIO | None) -> tuple[str, int]:
+def _copied(content: IO[bytes], out: IO[bytes] | None) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     while chunk := content.read(_CHUNK):
         digest.update(chunk)
