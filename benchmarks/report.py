@@ -40,7 +40,7 @@ def markdown(figures: Sequence[Shown], names: Sequence[str], *, facts: Sequence[
         "|---|---|" + "---:|" * len(names) + ("---:|" if len(names) > 1 else ""),
     ]
     for figure in figures:
-        cells = [figure.notes.get(name) or number(figure.median(name)) for name in names]
+        cells = [_note(figure, name) or number(figure.median(name)) for name in names]
         row = f"| {figure.title} | {figure.unit} | " + " | ".join(cells) + " |"
         lines.append(row + (f" {_ratio(figure, names)} |" if len(names) > 1 else ""))
     lines += ["", "Processor time of the server, microseconds per call (or per point):", ""]
@@ -59,6 +59,12 @@ def number(value: float | None) -> str:
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _note(figure: Shown, name: str) -> str:
+    """What went wrong, short enough for a cell."""
+    note = " ".join(figure.notes.get(name, "").replace("|", "/").split())
+    return note if len(note) <= 120 else note[:120] + " ..."
 
 
 def _ratio(figure: Shown, names: Sequence[str]) -> str:

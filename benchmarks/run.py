@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -54,6 +55,7 @@ class Figure:
 def main() -> int:
     """Run it all."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers are stopped on the way out
     peer = os.environ.get("STILE_BENCH_PEER", "")
     begun = machine.facts()
     with tempfile.TemporaryDirectory(prefix="stile-bench-") as name, ExitStack() as stack:
