@@ -5,7 +5,6 @@ Nothing of it is synced to disk: it survives ``kill`` and ``pg_ctl restart``, no
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import shutil
@@ -27,6 +26,7 @@ autovacuum = off
 log_min_messages = fatal
 """
 _USERS = ("postgres", "nobody")
+_BURY = """read -r _; "$1" stop -D "$2/data" -m immediate -s; rm -rf "$2" """
 
 
 def binaries() -> Path | None:
@@ -131,14 +131,20 @@ def throwaway_cluster() -> Iterator[Cluster]:
     if programs is None:
         raise FileNotFoundError("PostgreSQL is not installed")
     folder = Path(tempfile.mkdtemp(prefix="stile-pg-"))
-    cluster: Cluster | None = None
+    # The undertaker waits for the end of its input, which comes however this process ends.
+    undertaker = subprocess.Popen(  # noqa: S603  our own arguments
+        ["/bin/sh", "-c", _BURY, "sh", str(programs / "pg_ctl"), str(folder)],
+        user=_unprivileged(),
+        cwd="/",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
-        cluster = Cluster(folder, programs)
-        yield cluster
+        yield Cluster(folder, programs)
     finally:
-        if cluster is not None:
-            with contextlib.suppress(RuntimeError):  # a test may have stopped it
-                cluster.stop()
+        undertaker.communicate()
         shutil.rmtree(folder, ignore_errors=True)
 
 
