@@ -56,6 +56,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "export": ("move:export", "Write all that is tracked and registered to an open layout."),
     },
     "Trust": {
+        "reproduce": ("again:reproduce", "Do a recorded run again, and compare what it measured."),
         "verify": ("verify:verify", "Check the ledger: on the server, in a data folder, or offline from an export."),
     },
 }

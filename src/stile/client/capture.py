@@ -17,6 +17,8 @@ DIFF_PATH = "code/changes.patch"
 REQUIREMENTS_PATH = "environment/requirements.txt"
 ENVIRONMENT_PATH = "environment/environment.json"
 
+FROM_FOLDER = "was installed from a folder"
+
 COMMIT_TAG = "stile.commit"
 DIFF_TAG = "stile.diff"
 COMMAND_TAG = "stile.command"
@@ -68,7 +70,11 @@ def environment() -> Captured:
 
     found = {(one.metadata["Name"] or "").lower(): one for one in metadata.distributions()}
     lines = [
-        f"{one.metadata['Name']}=={one.version}" for name, one in sorted(found.items()) if name and not _local(one)
+        f"# {one.metadata['Name']}=={one.version} {FROM_FOLDER}"
+        if _local(one)
+        else f"{one.metadata['Name']}=={one.version}"
+        for name, one in sorted(found.items())
+        if name
     ]
     requirements = "".join(f"{line}\n" for line in lines).encode()
     described = {

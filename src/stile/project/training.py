@@ -28,6 +28,7 @@ from stile.kernel.errors import Invalid, Missing, StileError
 from stile.project.chain import Progress, Walk
 from stile.project.manifest import Project
 from stile.project.prepare import read_rows, tables, write_rows
+from stile.project.recording import record
 from stile.project.scenarios import Scenario, read_scenarios, transform
 
 
@@ -75,6 +76,14 @@ def train(walk: Walk, progress: Progress) -> dict[str, Any]:
     (walk.project.work / "candidates").mkdir(parents=True)
     run_script(walk, walk.project.manifest.train.command, "train", progress)
     made = candidates(walk.project)
+    record(
+        walk.client.session,
+        sorted({candidate.run_id for candidate in made if candidate.run_id}),
+        walk.project.folder,
+        walk.project.manifest.train.command,
+        use_case=walk.project.name,
+        datasets={part: kept["digest"] for part, kept in walk.result("contract")["datasets"].items()},
+    )
     says = ", ".join(f"{candidate.name} is v{candidate.version}" for candidate in made)
     return {"says": says, "candidates": [msgspec.to_builtins(candidate) for candidate in made]}
 
