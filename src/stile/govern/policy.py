@@ -13,7 +13,6 @@ from stile.govern.expression.bindings import APPROVALS, LABELS, RULES, MinimumN
 from stile.govern.expression.compiler import Program, compile_rule, compile_value
 from stile.govern.expression.errors import ExpressionError, suggestion
 from stile.govern.expression.vocabulary import Vocabulary
-from stile.govern.policy_yaml import load_yaml
 from stile.kernel.canonical import digest_of
 from stile.kernel.errors import Invalid
 from stile.kernel.permission import APPROVING_ROLES
@@ -120,6 +119,8 @@ def parse_policy(text: str) -> Policy:
         PolicyError: names every broken rule with its key, place and what was expected.
         Invalid: it is not YAML, too large, or uses what a policy does not need.
     """
+    from stile.govern.policy_yaml import load_yaml  # noqa: PLC0415  YAML is slow to import
+
     plain = load_yaml(text)
     if not isinstance(plain, dict):
         raise PolicyError("A policy is a YAML mapping that starts with 'policy: <name>'.")
