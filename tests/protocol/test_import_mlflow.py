@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 from stile.cli.outcome import run_command
 from stile.cli.root import stile
 from stile.client import Client
+from stile.testing.postgres import Cluster
 from stile.testing.server import RunningServer, running_server
 
 # Runs in a process of its own: MLflow's stores keep global state, and its logging is its own.
@@ -24,8 +26,9 @@ import mlflow
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, LoggedModelOutput, Metric, Param
 from mlflow.tracking import MlflowClient
 uri, root = sys.argv[1], pathlib.Path(sys.argv[2])
+mlflow.set_tracking_uri(uri)
 client = MlflowClient(uri, uri)
-where = (root / "artifacts").as_uri() if uri.startswith("sqlite") else None
+where = None if uri.startswith("file:") else (root / "artifacts").as_uri()
 first = client.create_experiment("churn", artifact_location=where, tags={"team": "risk"})
 gone = client.create_experiment("abandoned")
 run = client.create_run(first, run_name="forest", tags={"owner": "ana", "note": "ünï"}, start_time=1_600_000_000_000)
@@ -316,3 +319,20 @@ def test_what_is_guarded_or_lost_is_told_when_it_cannot_be_taken(
     report = moved(capsys, fresh.url, str(copy), tmp_path / "state")
     told = {(one["what"], one["name"]) for one in report["omitted"]}
     assert told == {("run", run_id), ("alias", "net@champion")}
+
+
+@pytest.mark.skipif(
+    os.environ.get("STILE_TEST_ENGINE") != "postgres", reason="MLflow on PostgreSQL: with STILE_TEST_ENGINE=postgres"
+)
+def test_everything_of_a_postgresql_database_is_here_when_it_was_imported(
+    cluster: Cluster, fresh: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import mlflow
+
+    pytest.importorskip("alembic", reason="MLflow writes a database only with alembic installed")
+    address = cluster.empty().replace("postgresql://", "postgresql+psycopg://")
+    written = Written(address, address, tmp_path)
+    mlflow.set_tracking_uri(fresh.url)
+    assert moved(capsys, fresh.url, address, tmp_path / "state")["omitted"] == []
+    compare(written, fresh.url, tmp_path)
+    assert set(moved(capsys, fresh.url, address, tmp_path / "other")["added"].values()) == {0}
