@@ -50,7 +50,7 @@ architecture: .venv/.dev-ok
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 unit: .venv/.dev-ok
-	@$(BIN)/python -m pytest -m "not browser" --durations=10
+	@$(BIN)/python -m pytest -m "not browser" -n 2 --dist loadfile --durations=10
 
 postgres: .venv/.dev-ok  ## The unit and page tests with every store in PostgreSQL
 	@STILE_TEST_ENGINE=postgres $(BIN)/python -m pytest -m "not browser" tests/unit tests/web tests/conformance
