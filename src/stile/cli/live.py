@@ -94,6 +94,43 @@ def label(*, table: str, use_case: str | None, source: str, url: str | None, tok
 
 
 @click.command()
+@click.argument("table", type=click.Path(dir_okay=False, writable=True))
+@use_case_argument
+@click.option("--source", default="", help="Only outcomes told by this source, e.g. expert.")
+@to_server
+def labelled(*, table: str, use_case: str | None, source: str, url: str | None, token: str | None, json_: bool) -> None:
+    """Write live rows whose outcome is known to TABLE, in the columns of the contract.
+
+    What systems and domain experts said about predictions becomes data to train and test the next
+    candidate on: add it to the table of the project, or register it as a dataset of its own.
+    """
+    import csv
+
+    from stile.data.odcs import read_contract
+
+    there = use_case_for(client_for(url, token), use_case)
+    published = there.contracts()
+    if not published:
+        raise Invalid(
+            "The use case has no contract yet, so its columns are not known. Publish one: stile contract publish"
+        )
+    contract = read_contract(max(published, key=lambda one: int(one["version"]))["yaml"])
+    names = [column.name for column in contract.columns if column.part in ("feature", "target", "ignored")]
+    count = 0
+    with Path(table).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        for one in there.labelled(source=source):
+            known = {**one["slices"], **one["inputs"], contract.target: one["outcome"]}
+            writer.writerow([known.get(name, "") for name in names])
+            count += 1
+    if json_:
+        show_json({"table": table, "rows": count, "columns": names})
+        return
+    show.say(f"Wrote {count} rows with a known outcome to {table}.", "green")
+
+
+@click.command()
 @click.argument("prediction")
 @to_server
 def why(*, prediction: str, url: str | None, token: str | None, json_: bool) -> None:

@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "predict": ("live:predict", "Send rows of a table to a gateway."),
         "feedback": ("live:feedback", "Say what you think of one prediction."),
         "label": ("live:label", "Record what turned out true, from a table."),
+        "labelled": ("live:labelled", "Live rows with a known outcome as a table, for the next candidate."),
         "why": ("live:why", "From one answer up to the vote: model, decision, rules, evidence, run, people."),
         "windows": ("watch:windows", "Windows of live traffic: list, close."),
         "alerts": ("watch:alerts", "Breaches on live traffic: list, acknowledge."),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from stile.client.scope import Scope
+
+_PAGE = 500
 
 
 class LiveVerbs(Scope):
@@ -22,6 +24,15 @@ class LiveVerbs(Scope):
     def predictions(self, *, after: int = 0, limit: int = 100, role: str = "champion") -> list[dict[str, Any]]:
         """Answers given by gateways, in order of arrival; ``role``: champion, challenger, shadow or all."""
         return self._list("predictions", after=after or None, limit=limit, role=role)
+
+    def labelled(self, *, source: str = "") -> Iterator[dict[str, Any]]:
+        """Predictions of the champion whose outcome is known (told by ``source`` when given), oldest first."""
+        after = 0
+        while page := self.predictions(after=after, limit=_PAGE):
+            for one in page:
+                if one.get("outcome") is not None and source in ("", one.get("source")):
+                    yield one
+            after = max(int(one["position"]) for one in page)
 
     def add_outcomes(self, outcomes: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         """Record what turned out true: ``{"prediction", "outcome", "source", "at"?}`` each."""

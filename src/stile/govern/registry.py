@@ -273,13 +273,15 @@ def drop_alias(tx: Tx, name: str, alias: str, *, by: str, url: str = "") -> None
     alias_records.drop_alias(tx, name, alias, by)
 
 
-def begin_to_govern(tx: Tx, name: str, *, by: str) -> list[str]:
-    """A model of this name becomes governed: guarded aliases that no decision gave are taken away.
+def begin_to_govern(tx: Tx, name: str, *, before: int, by: str) -> list[str]:
+    """A model of this name becomes governed: guarded aliases it was given ``before`` (ms) are taken away.
 
     Their history stays. Returns the aliases that were taken away; none when there is no such model.
     """
-    held = {move.alias for move in alias_records.history(tx, name) if move.decision}
-    free = [alias for alias in alias_records.of_model(tx, name) if alias in GUARDED and alias not in held]
+    moved: dict[str, int] = {}
+    for move in alias_records.history(tx, name):  # newest first
+        moved.setdefault(move.alias, move.at)
+    free = [alias for alias in alias_records.of_model(tx, name) if alias in GUARDED and moved[alias] < before]
     for alias in free:
         alias_records.drop_alias(tx, name, alias, by)
     return free

@@ -59,8 +59,8 @@ def wire(*, db: Database, blobs: BlobStore, background: Background, announce: Ca
 def _govern(subscriptions: Subscriptions) -> None:
     """A model that was registered before its use case was chartered loses the aliases nobody decided on."""
 
-    def begin(tx: Tx, event: UseCaseCreated, _: int) -> None:
-        registry.begin_to_govern(tx, event.use_case, by=event.by)
+    def begin(tx: Tx, event: UseCaseCreated, at: int) -> None:
+        registry.begin_to_govern(tx, event.use_case, before=at, by=event.by)
 
     subscriptions.on("govern", UseCaseCreated, begin)
 

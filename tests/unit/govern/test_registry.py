@@ -133,9 +133,10 @@ def test_aliases_nobody_decided_on_go_when_a_model_becomes_governed(db: SqliteDa
     for alias in ("champion", "shadow", "mine"):
         db.write(lambda tx, alias=alias: registry.set_alias(tx, "early", alias, 1, by="bob"))
     _use_case(db, "early")
-    assert db.write(lambda tx: registry.begin_to_govern(tx, "early", by="ann")) == ["champion", "shadow"]
+    later = db.read(lambda tx: tx.now_ms()) + 1
+    assert db.write(lambda tx: registry.begin_to_govern(tx, "early", before=0, by="ann")) == []
+    assert db.write(lambda tx: registry.begin_to_govern(tx, "early", before=later, by="ann")) == ["champion", "shadow"]
     assert db.read(lambda tx: registry.aliases(tx, "early")) == {"mine": 1}
-    assert db.write(lambda tx: registry.begin_to_govern(tx, "early", by="ann")) == []
     assert [move.alias for move in db.read(lambda tx: registry.alias_history(tx, "early"))][:2] == [
         "shadow",
         "champion",
