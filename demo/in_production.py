@@ -265,8 +265,9 @@ def listen(stage: Stage, moved: Answered) -> str:
     stage.check("and an accepted outcome for the next evaluation", kept["outcome"] == "0", f"outcome {kept['outcome']}")
     labelled, contract = stage.folder / "labelled.csv", stage.folder / USE_CASE / "contract.odcs.yaml"
     told, text = stage.stile("labelled", str(labelled), USE_CASE, by="dana")
-    code, _ = stage.stile("data", "check", str(labelled), "--contract", str(contract), by="dana")
-    stage.check("live patients whose truth is known become data that keeps the contract", (told, code) == (0, 0), text)
+    broken, why = stage.stile("data", "check", str(labelled), "--contract", str(contract), by="dana")
+    stage.check("live patients whose truth is known become a table for the next candidate", told == 0, text)
+    stage.check("whose contract notices what the recalibrated device reports", broken == 1, why.splitlines()[-1])
     code, text = stage.stile("feedback", wrong.id, "nonsense", by="elias")
     stage.check("a verdict outside the vocabulary is refused", code == 1, text)
     return wrong.id
