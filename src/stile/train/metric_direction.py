@@ -16,15 +16,17 @@ Direction = Literal["up", "down", ""]
 
 _PARTS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 
-_UP = frozenset(
-    "acc accuracy auc auroc auprc aucpr ap map mrr ndcg f1 f2 fbeta f precision recall sensitivity specificity tpr tnr "
-    "ppv npv r2 score mcc kappa jaccard iou miou dice psnr ssim bleu rouge meteor gain lift likelihood elbo gini "
-    "silhouette purity similarity correlation pearson spearman hits reward return explained win coverage".split()
-)
-_DOWN = frozenset(
-    "loss logloss error err mae mse rmse rmsle mape smape wape mase msle brier ece mce wer cer fid perplexity ppl deviance "
-    "nll crossentropy entropy divergence kl fpr fnr fdr hinge huber regret latency inertia aic bic mdape".split()
-)
+_UP_WORDS = """
+acc accuracy auc auroc auprc aucpr ap map mrr ndcg f1 f2 fbeta f precision recall sensitivity specificity tpr tnr ppv
+npv r2 score mcc kappa jaccard iou miou dice psnr ssim bleu rouge meteor gain lift likelihood elbo gini silhouette
+purity similarity correlation pearson spearman hits reward return win coverage
+"""
+_DOWN_WORDS = """
+loss logloss error err mae mse rmse rmsle mape smape wape mase msle mdape brier ece mce wer cer fid perplexity ppl
+deviance nll crossentropy entropy divergence kl fpr fnr fdr hinge huber regret latency inertia aic bic
+"""
+_UP = frozenset(_UP_WORDS.split())
+_DOWN = frozenset(_DOWN_WORDS.split())
 _PAIRS: dict[tuple[str, str], Direction] = {
     ("log", "loss"): "down", ("log", "likelihood"): "up", ("cross", "entropy"): "down", ("r", "2"): "up",
     ("error", "rate"): "down", ("false", "positive"): "down", ("false", "negative"): "down",
