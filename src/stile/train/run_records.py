@@ -145,6 +145,13 @@ def add_model(tx: Tx, run: int, model: RunModel) -> None:
     )
 
 
+def latest(tx: Tx, run: int) -> list[Latest]:
+    """The newest point of each metric of a run."""
+    rows = tx.all("SELECT key, value, step, at FROM latest WHERE run = ?", (run,))
+    names = run_keys.names(tx, (row[0] for row in rows))
+    return [Latest(names[key], math.nan if value is None else value, step, at) for key, value, step, at in rows]
+
+
 def load(tx: Tx, runs: Sequence[int]) -> list[Run]:
     """The runs with these numbers, in this order, with all that was logged."""
     infos: dict[int, RunInfo] = {}

@@ -60,6 +60,11 @@ def keys_of(tx: Tx, run: int) -> list[int]:
     return [row[0] for row in tx.all("SELECT key FROM latest WHERE run = ?", (run,))]
 
 
+def sizes(tx: Tx, run: int) -> dict[int, int]:
+    """How many points are stored of each series of a run, by key."""
+    return dict(tx.all("SELECT key, CAST(SUM(count) AS BIGINT) FROM points WHERE run = ? GROUP BY key", (run,)))
+
+
 def _join(tx: Tx, run: int, key: int) -> None:
     """Make one chunk of the last ones, under the number of the last."""
     sizes = tx.all(
