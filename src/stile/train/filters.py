@@ -49,6 +49,25 @@ _ORDER = re.compile(
 )
 
 
+Trouble = Literal["unreadable", "key", "unknown key", "comparator", "number", "text", "list", "joint", "end"]
+
+
+class FilterError(Invalid):
+    """A filter that cannot be read.
+
+    Attributes:
+        trouble: what was expected there, or what cannot be used.
+        at: the character where it stops making sense, from 0.
+        length: how many characters from there are the trouble; 0 when something is missing there.
+    """
+
+    def __init__(self, message: str, trouble: Trouble, *, at: int, length: int = 0) -> None:
+        super().__init__(message)
+        self.trouble = trouble
+        self.at = at
+        self.length = length
+
+
 class Clause(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison. ``value`` is a number, a text, texts (IN), or None (IS NULL)."""
 
@@ -92,7 +111,8 @@ def parse_filter(text: str, words: Vocabulary) -> list[Clause]:
     """The clauses of a filter; none for an empty text.
 
     Raises:
-        Invalid: says where the text stops making sense, or what is known instead.
+        FilterError: says where the text stops making sense, or what is known instead.
+        Invalid: it is too long.
     """
     if not text or not text.strip():
         return []
@@ -111,7 +131,7 @@ def parse_filter(text: str, words: Vocabulary) -> list[Clause]:
         word = tokens[at].text.upper()
         if tokens[at].kind != "name" or word != "AND":
             hint = " OR is not part of the filter language." if word == "OR" else ""
-            raise _misfit(text, tokens[at].at, "expected AND or the end" + hint)
+            raise _misfit(text, tokens[at], "expected AND or the end" + hint, "joint")
         at += 1
 
 
@@ -138,7 +158,7 @@ def parse_order(text: str, words: Vocabulary) -> Order:
     way = (match["way"] or "ASC").upper()
     if way not in ("ASC", "DESC"):
         raise Invalid(f"Invalid ordering {match['way']!r} in order_by clause {text[:100]!r}. Use ASC or DESC.")
-    entity, key = _left(match["name"].strip('"') if match["name"].startswith('"') else match["name"], words)
+    entity, key = left_side(match["name"].strip('"') if match["name"].startswith('"') else match["name"], words)
     if entity == "dataset":
         raise Invalid("Results cannot be ordered by datasets.")
     return Order(entity=entity, key=key, ascending=way == "ASC")
@@ -157,7 +177,8 @@ def _tokens(text: str) -> list[_Token]:
     while at < end:
         match = _TOKEN.match(text, at)
         if match is None or match.lastgroup is None:
-            raise _misfit(text, at, "this cannot be read")
+            start = at + len(text[at:]) - len(text[at:].lstrip())
+            raise _misfit(text, _Token("", text[start : start + 1], start), "this cannot be read", "unreadable")
         found.append(_Token(match.lastgroup, match[match.lastgroup], match.start(match.lastgroup)))
         at = match.end()
     return found
@@ -166,13 +187,19 @@ def _tokens(text: str) -> list[_Token]:
 def _clause(tokens: list[_Token], at: int, words: Vocabulary, text: str) -> tuple[Clause, int]:
     left = _take(tokens, at, text, "a key such as metrics.auc or status")
     if left.kind not in ("name", "string") or left.text.startswith("'"):
-        raise _misfit(text, left.at, "expected a key such as metrics.auc or status")
-    entity, key = _left(left.text.strip('"') if left.kind == "string" else left.text, words)
-    op, at = _operator(tokens, at + 1, text)
+        raise _misfit(text, left, "expected a key such as metrics.auc or status", "key")
+    try:
+        entity, key = left_side(left.text.strip('"') if left.kind == "string" else left.text, words)
+    except Invalid as error:
+        raise _wrong(error.message, left, "unknown key") from None
+    sign = at + 1
+    op, at = _operator(tokens, sign, text)
     clause = Clause(entity=entity, key=key, op=op)
-    allowed = _allowed(clause, words)
+    allowed = operators(clause, words)
     if op not in allowed:
-        raise Invalid(f"Invalid comparator {op!r} for {entity} {key!r}. It takes one of: {', '.join(allowed)}.")
+        says = f"Invalid comparator {op!r} for {entity} {key!r}. It takes one of: {', '.join(allowed)}."
+        start, last = tokens[sign].at, tokens[at - 1]
+        raise FilterError(says, "comparator", at=start, length=last.at + len(last.text) - start)
     if op in _NULL_OPS:
         return clause, at
     if op in _LIST_OPS:
@@ -181,10 +208,11 @@ def _clause(tokens: list[_Token], at: int, words: Vocabulary, text: str) -> tupl
     right = _take(tokens, at, text, "a value")
     if kind_of(clause, words) == "number":
         if right.kind != "number" or not math.isfinite(float(right.text)):
-            raise Invalid(f"Expected a number for {entity} {key!r}, but found {right.text[:80]}.")
+            raise _wrong(f"Expected a number for {entity} {key!r}, but found {right.text[:80]}.", right, "number")
         return msgspec.structs.replace(clause, value=float(right.text)), at + 1
     if right.kind != "string":
-        raise Invalid(f"Expected a quoted text for {entity} {key!r}, but found {right.text[:80]}. Write it as '...'.")
+        says = f"Expected a quoted text for {entity} {key!r}, but found {right.text[:80]}. Write it as '...'."
+        raise _wrong(says, right, "text")
     return msgspec.structs.replace(clause, value=_unquoted(right.text)), at + 1
 
 
@@ -198,32 +226,37 @@ def _operator(tokens: list[_Token], at: int, text: str) -> tuple[str, int]:
             return " ".join(known), at + length
     if first.kind == "name" and words[0] in ("LIKE", "ILIKE", "IN"):
         return words[0], at + 1
-    raise _misfit(text, first.at, "expected a comparator such as =, > or LIKE")
+    raise _misfit(text, first, "expected a comparator such as =, > or LIKE", "comparator")
 
 
 def _list(tokens: list[_Token], at: int, text: str) -> tuple[tuple[str, ...], int]:
     opening = _take(tokens, at, text, "a list such as ('a', 'b')")
     if opening.text != "(":
-        raise _misfit(text, opening.at, "expected a list such as ('a', 'b')")
+        raise _misfit(text, opening, "expected a list such as ('a', 'b')", "list")
     values: list[str] = []
     at += 1
     while True:
         item = _take(tokens, at, text, "a quoted text")
         if item.kind != "string":
-            raise _misfit(text, item.at, "expected a quoted text in the list")
+            raise _misfit(text, item, "expected a quoted text in the list", "list")
         values.append(_unquoted(item.text))
         following = _take(tokens, at + 1, text, "',' or ')'")
         at += 2
         if following.text == ")":
             break
         if following.text != ",":
-            raise _misfit(text, following.at, "expected ',' or ')' in the list")
+            raise _misfit(text, following, "expected ',' or ')' in the list", "list")
     if len(values) > MAX_LIST:
         raise Invalid(f"A list in a filter may have at most {MAX_LIST} values.")
     return tuple(values), at
 
 
-def _left(text: str, words: Vocabulary) -> tuple[Entity, str]:
+def left_side(text: str, words: Vocabulary) -> tuple[Entity, str]:
+    """What a left side such as ``metrics.auc`` or ``status`` stands for.
+
+    Raises:
+        Invalid: there is no such entity or attribute; says which there are.
+    """
     prefix, dot, rest = text.partition(".")
     if not dot:
         prefix, rest = "attribute", text
@@ -243,7 +276,8 @@ def _left(text: str, words: Vocabulary) -> tuple[Entity, str]:
     return entity, key
 
 
-def _allowed(clause: Clause, words: Vocabulary) -> tuple[str, ...]:
+def operators(clause: Clause | Order, words: Vocabulary) -> tuple[str, ...]:
+    """The comparators a left side takes."""
     kind = kind_of(clause, words)
     if kind == "number":
         return _NUMBER_OPS
@@ -256,7 +290,8 @@ def _allowed(clause: Clause, words: Vocabulary) -> tuple[str, ...]:
 
 def _take(tokens: list[_Token], at: int, text: str, wanted: str) -> _Token:
     if at >= len(tokens):
-        raise Invalid(f"Invalid filter {_shown(text)!r}: it ends where {wanted} was expected.")
+        says = f"Invalid filter {_shown(text)!r}: it ends where {wanted} was expected."
+        raise FilterError(says, "end", at=len(text.rstrip()))
     return tokens[at]
 
 
@@ -265,8 +300,12 @@ def _unquoted(text: str) -> str:
     return text[1:-1].replace(quote + quote, quote)
 
 
-def _misfit(text: str, at: int, problem: str) -> Invalid:
-    return Invalid(f"Invalid filter {_shown(text)!r}: {problem}, at character {at + 1}.")
+def _misfit(text: str, token: _Token, problem: str, trouble: Trouble) -> FilterError:
+    return _wrong(f"Invalid filter {_shown(text)!r}: {problem}, at character {token.at + 1}.", token, trouble)
+
+
+def _wrong(message: str, token: _Token, trouble: Trouble) -> FilterError:
+    return FilterError(message, trouble, at=token.at, length=len(token.text))
 
 
 def _shown(text: str) -> str:
