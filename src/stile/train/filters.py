@@ -24,14 +24,17 @@ MAX_CLAUSES = 64
 MAX_ORDERS = 32
 MAX_LIST = 1000
 
-Entity = Literal["metric", "param", "tag", "attribute", "dataset"]
-Kind = Literal["number", "text", "id"]
+Entity = Literal["metric", "param", "tag", "attribute", "dataset", "metadata", "feedback", "expectation", "span"]
+Kind = Literal["number", "text", "id", "any"]
 Value = float | str | tuple[str, ...] | None
 
 _NUMBER_OPS = ("=", "!=", "<", "<=", ">", ">=")
 _TEXT_OPS = ("=", "!=", "LIKE", "ILIKE")
 _NULL_OPS = ("IS NULL", "IS NOT NULL")
 _LIST_OPS = ("IN", "NOT IN")
+_KEYED = ("param", "tag", "metadata")
+_EITHER = ("feedback", "expectation")
+_UNORDERED = ("dataset", "feedback", "expectation", "span")
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -39,7 +42,7 @@ _TOKEN = re.compile(
     | (?P<op><=|>=|!=|<>|=|<|>)
     | (?P<mark>[(),])
     | (?P<string>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"(?!\s*\.))
-    | (?P<name>[A-Za-z_][\w\-/]*(?:\.(?:`[^`]*`|"[^"]*"|[\w\-/.:]+))?|`[^`]*`)
+    | (?P<name>[A-Za-z_][\w\-/]*(?:\.(?:attributes\.)?(?:`[^`]*`|"[^"]*")|\.[\w\-/.:]+)?|`[^`]*`)
     )""",
     re.VERBOSE,
 )
@@ -93,12 +96,14 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
         attributes: attribute name -> kind; an ``id`` also takes IN and NOT IN.
         aliases: other names of attributes.
         datasets: attributes of datasets, when that entity is known.
+        spans: attributes of spans, when that entity is known; ``attributes.<key>`` is always one more.
     """
 
     entities: Mapping[str, Entity]
     attributes: Mapping[str, Kind]
     aliases: Mapping[str, str] = {}
     datasets: tuple[str, ...] = ()
+    spans: tuple[str, ...] = ()
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -159,15 +164,17 @@ def parse_order(text: str, words: Vocabulary) -> Order:
     if way not in ("ASC", "DESC"):
         raise Invalid(f"Invalid ordering {match['way']!r} in order_by clause {text[:100]!r}. Use ASC or DESC.")
     entity, key = left_side(match["name"].strip('"') if match["name"].startswith('"') else match["name"], words)
-    if entity == "dataset":
-        raise Invalid("Results cannot be ordered by datasets.")
+    if entity in _UNORDERED:
+        raise Invalid(f"Results cannot be ordered by {entity}s.")
     return Order(entity=entity, key=key, ascending=way == "ASC")
 
 
 def kind_of(clause: Clause | Order, words: Vocabulary) -> Kind:
-    """Whether the left side is a number, a text or an id."""
+    """Whether the left side is a number, a text, an id, or either number or text (``any``)."""
     if clause.entity == "metric":
         return "number"
+    if clause.entity in _EITHER:
+        return "any"
     return words.attributes[clause.key] if clause.entity == "attribute" else "text"
 
 
@@ -206,7 +213,8 @@ def _clause(tokens: list[_Token], at: int, words: Vocabulary, text: str) -> tupl
         value, at = _list(tokens, at, text)
         return msgspec.structs.replace(clause, value=value), at
     right = _take(tokens, at, text, "a value")
-    if kind_of(clause, words) == "number":
+    kind = kind_of(clause, words)
+    if kind == "number" or (kind == "any" and (right.kind == "number" or op in _NUMBER_OPS[2:])):
         if right.kind != "number" or not math.isfinite(float(right.text)):
             raise _wrong(f"Expected a number for {entity} {key!r}, but found {right.text[:80]}.", right, "number")
         return msgspec.structs.replace(clause, value=float(right.text)), at + 1
@@ -264,7 +272,9 @@ def left_side(text: str, words: Vocabulary) -> tuple[Entity, str]:
     if entity is None:
         known = ", ".join(sorted(set(words.entities)))
         raise Invalid(f"Invalid entity type {prefix!r}. Valid entity types are: {known}.")
-    key = rest[1:-1] if len(rest) > 1 and rest[0] == rest[-1] and rest[0] in '`"' else rest
+    inner = "attributes." if entity == "span" and rest.startswith("attributes.") else ""
+    rest = rest.removeprefix(inner)
+    key = inner + (rest[1:-1] if len(rest) > 1 and rest[0] == rest[-1] and rest[0] in '`"' else rest)
     if not key:
         raise Invalid(f"A key is missing after {prefix!r}.")
     if entity == "attribute":
@@ -273,6 +283,8 @@ def left_side(text: str, words: Vocabulary) -> tuple[Entity, str]:
             raise Invalid(f"Invalid attribute key {key!r}. Valid keys are: {', '.join(sorted(words.attributes))}.")
     if entity == "dataset" and key not in words.datasets:
         raise Invalid(f"Invalid dataset key {key!r}. Valid keys are: {', '.join(words.datasets)}.")
+    if entity == "span" and key not in words.spans and not key.startswith("attributes."):
+        raise Invalid(f"Invalid span key {key!r}. Valid keys are: {', '.join(words.spans)}, attributes.<key>.")
     return entity, key
 
 
@@ -281,8 +293,12 @@ def operators(clause: Clause | Order, words: Vocabulary) -> tuple[str, ...]:
     kind = kind_of(clause, words)
     if kind == "number":
         return _NUMBER_OPS
-    if clause.entity in ("param", "tag"):
+    if clause.entity in _KEYED:
         return _TEXT_OPS + _NULL_OPS
+    if kind == "any":
+        return _NUMBER_OPS + _TEXT_OPS[2:] + _NULL_OPS
+    if clause.entity == "span":
+        return _TEXT_OPS if clause.key.startswith("attributes.") else _TEXT_OPS + _LIST_OPS
     if clause.entity == "dataset" or kind == "id":
         return _TEXT_OPS + _LIST_OPS
     return _TEXT_OPS
