@@ -22,8 +22,18 @@ from stile.cli.settings import load_settings
     metavar="URL",
     help="Where rows are kept: sqlite (default) or postgresql://user@host/database. Keep passwords in STILE_STORE.",
 )
+@click.option(
+    "--artifacts",
+    metavar="URL",
+    help="Where files are kept: local (default) or s3://bucket/prefix, gs://..., az://... (keys in the environment).",
+)
 @click.option("--config", "config", type=click.Path(exists=True, dir_okay=False), help="Settings as a TOML file.")
 @click.option("--public-url", help="How others reach the server, for links.")
+@click.option(
+    "--durability",
+    type=click.Choice(["full", "relaxed"]),
+    help="relaxed: what is tracked about runs is acknowledged up to 50 ms before it is synced (default full).",
+)
 @click.option("--require-token", is_flag=True, default=None, help="Refuse callers without a token, on loopback too.")
 def up(**given: object) -> None:
     """Start the server and the web UI.

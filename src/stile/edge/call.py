@@ -31,14 +31,16 @@ class Call:
         request: the Starlette request (headers, query, cookies).
         principal: who is asking; already allowed to do this route's permission.
         services: database, blobs, settings, background work, live updates.
+        relaxed: writes may be acknowledged before they are synced.
     """
 
-    __slots__ = ("principal", "request", "services")
+    __slots__ = ("principal", "relaxed", "request", "services")
 
-    def __init__(self, request: Request, principal: Principal, services: Services) -> None:
+    def __init__(self, request: Request, principal: Principal, services: Services, *, relaxed: bool = False) -> None:
         self.request = request
         self.principal = principal
         self.services = services
+        self.relaxed = relaxed
 
     def path(self, name: str) -> str:
         """A path parameter."""
@@ -96,7 +98,7 @@ class Call:
 
     async def write(self, work: Callable[[Tx], T]) -> T:
         """Run ``work`` in a durable transaction."""
-        return await self.services.db.awrite(work)
+        return await self.services.db.awrite(work, relaxed=self.relaxed)
 
     def require(self, permission: Permission, use_case: str, *, solo: bool = False) -> None:
         """A further check, for handlers that learn the use case only from the body or a record.

@@ -151,7 +151,9 @@ class Dispatcher:
                     return render(Unauthenticated("Sign in first, or send 'Authorization: Bearer <token>'."), request)
                 message = f"{principal.name} may not do this: {verdict.reason}."
                 return render(Forbidden(message, permission=route.permission), request)
-            return await route.handler(Call(request, principal, self.services))
+            return await route.handler(
+                Call(request, principal, self.services, relaxed=route.relaxed and settings.durability == "relaxed")
+            )
         except StileError as error:
             if error.code in ("internal_error", "corrupt"):
                 logger.error("%s %s: %s", request.method, request.url.path, error)

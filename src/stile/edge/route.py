@@ -38,6 +38,8 @@ class Route:
         streams: the body is read by the handler piece by piece; the JSON size limit does not apply.
         summary: one line for the API description.
         on_error: turns an error (also a denied permission) into this protocol's answer.
+        relaxed: its writes may be acknowledged before their sync where the server's durability
+            says so; only what is tracked about runs can be declared so.
     """
 
     method: str
@@ -47,10 +49,13 @@ class Route:
     streams: bool = False
     summary: str = ""
     on_error: ErrorRenderer = plain_error
+    relaxed: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.permission, Permission):
             raise TypeError(f"{self.method} {self.path} declares no permission")
+        if self.relaxed and self.permission is not Permission.TRACK:
+            raise TypeError(f"{self.method} {self.path} is no tracking and cannot be relaxed")
 
 
 def check_table(routes: Iterable[Route]) -> list[Route]:

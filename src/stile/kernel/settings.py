@@ -32,10 +32,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         public_url: how users reach the server, for links; empty means ``http://host:port``.
         allowed_hosts: host names accepted in the Host header besides loopback names and ``host``.
         require_token: on loopback too, refuse callers that present no token.
-        durability: ``full`` syncs every acknowledged write; ``relaxed`` lets tracking writes be
-            acknowledged up to 50 ms before the sync. Decisions are always ``full``.
+        durability: ``full`` syncs every write before it is acknowledged; ``relaxed`` lets what is
+            tracked about runs be acknowledged up to 50 ms before the sync: it survives kill -9 of the
+            server, not a power cut. Everything else, above all decisions, is always ``full``.
         max_json_bytes: largest JSON body.
-        max_upload_bytes: largest artifact or blob in one request.
+        max_upload_bytes: largest artifact or blob, in one request or in parts.
     """
 
     host: str = "127.0.0.1"

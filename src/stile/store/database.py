@@ -10,7 +10,8 @@ Verbs and records never open connections. They receive a ``Tx`` and run named SQ
 Thread-safety: a ``Database`` may be used from any thread; a ``Tx`` belongs to the one call it
 was given to and must not leave it. A write callable that raises leaves nothing behind, whatever
 other writes share its commit. It may be run again (once) by an engine that had to retry, so it
-touches nothing but the ``Tx``. A write has returned only when its rows are on stable storage.
+touches nothing but the ``Tx``. A write has returned only when its rows are on stable storage;
+one that is declared relaxed may return up to 50 ms before that (see ``Database.write``).
 SQL is written once with ``?`` placeholders for both engines.
 """
 
@@ -64,6 +65,10 @@ class Tx(Protocol):
         """Record an event in the outbox, in this transaction; subscribers get it after the commit."""
         ...
 
+    def insist_on_sync(self) -> None:
+        """What this transaction does may not be lost: it is synced before its answer, also when it was relaxed."""
+        ...
+
 
 class Database(Protocol):
     """The row store of one installation."""
@@ -77,8 +82,9 @@ class Database(Protocol):
 
         Args:
             work: the callable; its return value is handed back.
-            relaxed: the caller accepts to be answered before the disk has synced
-                (survives kill -9, not power loss). Only tracking writes may ask for it.
+            relaxed: the caller accepts to be answered up to 50 ms before the disk has synced
+                (survives kill -9 of this process, not power loss or a crash of PostgreSQL).
+                Only tracking writes may ask for it.
         """
         ...
 

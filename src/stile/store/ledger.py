@@ -50,7 +50,8 @@ def entry_hash(*, position: int, at: int, kind: str, use_case: str, subject: str
 
 
 def append(tx: Tx, *, kind: str, use_case: str, subject: str, body: Any) -> Entry:
-    """Write one act into the ledger, in the transaction of its effect."""
+    """Write one act into the ledger, in the transaction of its effect, which is never relaxed."""
+    tx.insist_on_sync()
     last = tx.one("SELECT position, hash FROM ledger ORDER BY position DESC LIMIT 1")
     position, prev_hash = (last[0] + 1, last[1]) if last else (1, GENESIS)
     raw = canonical_json(body)

@@ -16,6 +16,9 @@ lock queue is fair, so several servers take turns.
 Nothing is guessed when a connection breaks during a commit. Every transaction leaves its number
 in the row of its writer (``store_writers``); a new connection takes the write lock, which waits
 for whatever is left of the old transaction, and reads whether the number has arrived.
+
+A group in which every write is relaxed is committed without waiting for PostgreSQL's sync. The next
+waiting commit, which the writer itself makes at most ``_BEHIND_S`` later, covers all before it.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -51,6 +55,8 @@ from stile.store.postgres_connection import (
 T = TypeVar("T")
 
 _GROUP_LIMIT = 512
+_BEHIND_S = 0.03
+"""The oldest relaxed write waits no longer before its sync begins."""
 _READERS = 4
 _LOCK = 7_070_000_001
 _CHANNEL = "stile_events"
@@ -74,7 +80,7 @@ _WRITERS_TABLE = (
 class PostgresTx:
     """A transaction on one connection; see ``store.database.Tx`` for the promises."""
 
-    __slots__ = ("_clock", "_cursor", "_ids", "_now", "emitted", "wrote")
+    __slots__ = ("_clock", "_cursor", "_ids", "_now", "emitted", "must_sync", "wrote")
 
     def __init__(self, connection: Connection, clock: Clock, ids: Ids) -> None:
         self._cursor = connection.cursor(binary=True)
@@ -82,6 +88,7 @@ class PostgresTx:
         self._ids = ids
         self._now: int | None = None
         self.emitted = False
+        self.must_sync = False
         self.wrote = False
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
@@ -118,6 +125,9 @@ class PostgresTx:
     def emit(self, event: Event) -> None:
         self.emitted = True
         outbox.append(self, event.name, encode_event(event))
+
+    def insist_on_sync(self) -> None:
+        self.must_sync = True
 
     def _execute(self, sql: str, params: Sequence[Any]) -> None:
         if not self.wrote and not sql.startswith("SELECT"):
@@ -165,6 +175,8 @@ class _Outcomes:
     def __init__(self) -> None:
         self.results: list[tuple[_Write, Any, BaseException | None]] = []
         self.emitted = False
+        self.must_sync = False
+        self.relaxed = False
         self.wrote = False
 
 
@@ -196,6 +208,7 @@ class PostgresDatabase:
         self._number = 0
         self._writer: Connection | None = None
         self._writer_pid = 0
+        self._sync_due = 0.0  # when relaxed writes must be on PostgreSQL's disk; 0: all are
         self._prepare()
         self._readers: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
         for _ in range(_READERS):
@@ -303,9 +316,13 @@ class PostgresDatabase:
     def _serve_writes(self) -> None:
         stopping = False
         while not stopping:
-            first = self._queue.get()
+            try:
+                first = self._queue.get(timeout=max(0.0, self._sync_due - time.monotonic()) if self._sync_due else None)
+            except queue.Empty:
+                self._sync()
+                continue
             if first is None:
-                return
+                break
             group = [first]
             while len(group) < _GROUP_LIMIT:
                 try:
@@ -317,6 +334,10 @@ class PostgresDatabase:
                     break
                 group.append(following)
             self._commit_group(group)
+            if self._sync_due and time.monotonic() >= self._sync_due:
+                self._sync()
+        if self._sync_due:
+            self._sync()
 
     def _commit_group(self, group: list[_Write]) -> None:
         try:
@@ -368,13 +389,21 @@ class PostgresDatabase:
             self._drop_writer()
             if not self._arrived(self._number):
                 raise _RunAgain from error
+        if outcomes.relaxed and not self._sync_due:
+            self._sync_due = time.monotonic() + _BEHIND_S
         return outcomes
+
+    def _sync(self) -> None:
+        """Wait for PostgreSQL's disk once, for all relaxed commits so far."""
+        self._sync_due = 0.0
+        self._commit_group([_Write(_touch, False)])
 
     def _run(self, connection: Connection, group: list[_Write]) -> _Outcomes:
         alone = len(group) == 1
         outcomes = _Outcomes()
         beginning = f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK})"
-        if all(write.relaxed for write in group):
+        outcomes.relaxed = all(write.relaxed for write in group)
+        if outcomes.relaxed:
             beginning += "; SET LOCAL synchronous_commit = off"
         connection.execute(beginning if alone else f"{beginning}; SAVEPOINT one")
         for write in group:
@@ -385,6 +414,7 @@ class PostgresDatabase:
                     connection.execute("RELEASE one; SAVEPOINT one")
                 outcomes.results.append((write, result, None))
                 outcomes.emitted = outcomes.emitted or tx.emitted
+                outcomes.must_sync = outcomes.must_sync or tx.must_sync
                 outcomes.wrote = outcomes.wrote or tx.wrote
             except BaseException as error:  # handed to whoever asked for this write
                 if isinstance(error, psycopg.Error) and (is_lost(connection, error) or isinstance(error, AGAIN)):
@@ -399,6 +429,8 @@ class PostgresDatabase:
             f"INSERT INTO store_writers VALUES ('{self._name}', {self._number}, {self._clock.now_ms()}) "
             "ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at; "
         )
+        if outcomes.relaxed and outcomes.must_sync:
+            mark += "SET LOCAL synchronous_commit = on; "
         return f"{mark}NOTIFY {_CHANNEL}; COMMIT" if outcomes.emitted else f"{mark}COMMIT"
 
     def _end_without_rows(self, connection: Connection) -> None:
@@ -446,3 +478,8 @@ class PostgresDatabase:
                                 self._tell()
             except (psycopg.Error, StileError):
                 self._hearing.wait(0.3)
+
+
+def _touch(tx: Tx) -> None:
+    """Change nothing but the row of this writer, which every commit changes."""
+    tx.run("DELETE FROM store_writers WHERE writer = ''")

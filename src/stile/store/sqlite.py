@@ -3,14 +3,25 @@
 Many writes that wait at the same time share one transaction and one disk sync, each inside its
 own savepoint so that a failure takes back only its own rows. ``synchronous=FULL`` makes an
 acknowledged write survive power loss; the sharing makes that nearly free under load.
+
+A group in which every write is relaxed is committed with ``synchronous=NORMAL``: its frames are in
+the write-ahead log, in the care of the operating system, and are synced with the next full group
+or by the writer itself, at most ``_BEHIND_S`` after the first of them. One sync of the log covers
+all frames before it, so a full write is never on the disk without the relaxed ones it has seen.
+
+Source: SQLite's documentation of ``PRAGMA synchronous``: in WAL mode NORMAL does not sync at
+commits, FULL syncs the write-ahead log after each. ``tests/conformance/test_durability.py`` counts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -28,7 +39,11 @@ from stile.store.migrations import migrate
 
 T = TypeVar("T")
 
+logger = logging.getLogger("stile")
+
 _GROUP_LIMIT = 512
+_BEHIND_S = 0.03
+"""The oldest relaxed write waits no longer before its sync begins."""
 _READERS = 4
 _STATEMENT_CACHE = 256
 _NOT_STORABLE = (OverflowError, UnicodeEncodeError)
@@ -37,7 +52,7 @@ _NOT_STORABLE = (OverflowError, UnicodeEncodeError)
 class SqliteTx:
     """A transaction on one apsw connection; see ``store.database.Tx`` for the promises."""
 
-    __slots__ = ("_clock", "_connection", "_cursor", "_ids", "_now", "emitted")
+    __slots__ = ("_clock", "_connection", "_cursor", "_ids", "_now", "emitted", "must_sync")
 
     def __init__(self, connection: apsw.Connection, clock: Clock, ids: Ids) -> None:
         self._connection = connection
@@ -46,6 +61,7 @@ class SqliteTx:
         self._ids = ids
         self._now: int | None = None
         self.emitted = False
+        self.must_sync = False
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         return self._cursor.execute(sql, params).fetchall()
@@ -84,19 +100,24 @@ class SqliteTx:
         self.emitted = True
         outbox.append(self, event.name, encode_event(event))
 
+    def insist_on_sync(self) -> None:
+        self.must_sync = True
+
 
 class _Write:
     """One piece of work for the writer, and who waits for it: a thread, or a task of an event loop."""
 
-    __slots__ = ("error", "future", "loop", "result", "work")
+    __slots__ = ("error", "future", "loop", "relaxed", "result", "work")
 
     def __init__(
         self,
         work: Callable[[Tx], Any],
+        relaxed: bool,
         future: Future[Any] | asyncio.Future[Any],
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.work = work
+        self.relaxed = relaxed
         self.future = future
         self.loop = loop
         self.result: Any = None
@@ -131,6 +152,10 @@ class SqliteDatabase:
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[], None]] = []
         self._closed = False
+        self._sync_due = 0.0  # when relaxed writes must be on the disk; 0: all are
+        self._synced = True  # whether the connection syncs its commits
+        self._relaxing = True
+        self._log = -1
         try:
             self._writer_connection = self._open(writer=True)
             migrate(SqliteTx(self._writer_connection, self._clock, self._ids), dialect="sqlite")
@@ -158,19 +183,19 @@ class SqliteDatabase:
         finally:
             self._readers.put(connection)
 
-    def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:  # noqa: ARG002  every write is synced
+    def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
         future: Future[T] = Future()
-        self._submit(_Write(work, future))
+        self._submit(_Write(work, relaxed, future))
         return future.result()
 
     async def aread(self, work: Callable[[Tx], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self.read, work)
 
-    async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:  # noqa: ARG002  the same
+    async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
         # The commit happens whether or not the caller still waits: cancelling only stops the waiting.
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._submit(_Write(work, future, loop))
+        self._submit(_Write(work, relaxed, future, loop))
         return await future
 
     def on_commit(self, listener: Callable[[], None]) -> None:
@@ -186,6 +211,8 @@ class SqliteDatabase:
         while not self._readers.empty():
             self._readers.get().close()
         self._writer_connection.close()
+        if self._log >= 0:
+            os.close(self._log)
 
     def _submit(self, write: _Write) -> None:
         if self._closed:
@@ -211,9 +238,13 @@ class SqliteDatabase:
     def _serve_writes(self) -> None:
         stopping = False
         while not stopping:
-            first = self._queue.get()
+            try:
+                first = self._queue.get(timeout=max(0.0, self._sync_due - time.monotonic()) if self._sync_due else None)
+            except queue.Empty:
+                self._sync()
+                continue
             if first is None:
-                return
+                break
             group = [first]
             while len(group) < _GROUP_LIMIT:
                 try:
@@ -225,28 +256,49 @@ class SqliteDatabase:
                     break
                 group.append(following)
             self._commit_group(group)
+            if self._sync_due and time.monotonic() >= self._sync_due:
+                self._sync()
+        if self._sync_due:
+            self._sync()
 
     def _commit_group(self, group: list[_Write]) -> None:
         connection = self._writer_connection
+        relaxed = self._relaxing and all(write.relaxed for write in group)
+        done = _Done()
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            emitted = self._run_alone(group[0]) if len(group) == 1 else self._run_each(group)
+            done = self._run_group(group, relaxed=relaxed)
+            if relaxed and done.must_sync:
+                connection.execute("ROLLBACK")
+                for write in group:
+                    write.error = None
+                done = self._run_group(group, relaxed=False)
             if not connection.get_autocommit():
                 connection.execute("COMMIT")
         except apsw.Error as error:
-            emitted = False
+            done.emitted = False
             if not connection.get_autocommit():
                 connection.execute("ROLLBACK")
             failure = _translated(error)
             for write in group:
                 write.error = failure
+        if relaxed and not self._sync_due:
+            self._sync_due = time.monotonic() + _BEHIND_S
         _settle(group)
-        if emitted:
+        if done.emitted:
             for listener in self._listeners:
                 listener()
 
-    def _run_alone(self, write: _Write) -> bool:
-        """Run the only write of a group; it has the whole transaction to itself. Says whether it emitted events."""
+    def _run_group(self, group: list[_Write], *, relaxed: bool) -> _Done:
+        """Begin a transaction and run the group in it."""
+        connection = self._writer_connection
+        if relaxed is self._synced:  # may not be changed inside a transaction
+            connection.execute("PRAGMA synchronous=NORMAL" if relaxed else "PRAGMA synchronous=FULL")
+            self._synced = not relaxed
+        connection.execute("BEGIN IMMEDIATE")
+        return self._run_alone(group[0]) if len(group) == 1 else self._run_each(group)
+
+    def _run_alone(self, write: _Write) -> _Done:
+        """Run the only write of a group; it has the whole transaction to itself."""
         tx = SqliteTx(self._writer_connection, self._clock, self._ids)
         try:
             write.result = write.work(tx)
@@ -256,28 +308,50 @@ class SqliteDatabase:
             write.error = _translated(error) if isinstance(error, (apsw.Error, *_NOT_STORABLE)) else error
             if not self._writer_connection.get_autocommit():
                 self._writer_connection.execute("ROLLBACK")
-            return False
-        return tx.emitted
+            return _Done()
+        return _Done(tx.emitted, tx.must_sync)
 
-    def _run_each(self, group: list[_Write]) -> bool:
-        """Run each write inside a savepoint of its own. Says whether any that stays has emitted events."""
+    def _run_each(self, group: list[_Write]) -> _Done:
+        """Run each write inside a savepoint of its own."""
         connection = self._writer_connection
         execute = connection.cursor().execute
-        emitted = False
+        done = _Done()
         for write in group:
             execute("SAVEPOINT one")
             tx = SqliteTx(connection, self._clock, self._ids)
             try:
                 write.result = write.work(tx)
                 execute("RELEASE one")
-                emitted = emitted or tx.emitted
+                done.emitted = done.emitted or tx.emitted
+                done.must_sync = done.must_sync or tx.must_sync
             except (apsw.FullError, apsw.IOError):
                 raise
             except BaseException as error:  # handed to whoever asked for this write
                 write.error = _translated(error) if isinstance(error, (apsw.Error, *_NOT_STORABLE)) else error
                 execute("ROLLBACK TO one")
                 execute("RELEASE one")
-        return emitted
+        return done
+
+    def _sync(self) -> None:
+        """Put what relaxed commits have left in the write-ahead log onto the disk."""
+        self._sync_due = 0.0
+        try:
+            if self._log < 0:
+                self._log = os.open(f"{self.path}-wal", os.O_RDONLY)
+            os.fsync(self._log)
+        except OSError as error:
+            self._relaxing = False  # from now on SQLite syncs every commit, and tells every caller
+            logger.error("The disk did not sync (%s): writes are no longer relaxed, the last may be lost.", error)
+
+
+class _Done:
+    """What the writes of a group that stay have done."""
+
+    __slots__ = ("emitted", "must_sync")
+
+    def __init__(self, emitted: bool = False, must_sync: bool = False) -> None:
+        self.emitted = emitted
+        self.must_sync = must_sync
 
 
 def _settle(group: Sequence[_Write]) -> None:

@@ -341,6 +341,17 @@ def _step(text: str) -> int:
         raise Invalid(f"Invalid step {text[:40]!r}: it must be a whole number.") from None
 
 
+_RELAXED = (
+    "runs/create",
+    "runs/update",
+    "runs/log-metric",
+    "runs/log-parameter",
+    "runs/log-batch",
+    "runs/set-tag",
+    "runs/delete-tag",
+    "runs/log-inputs",
+)
+
 ROUTES = routes(
     [
         ("POST", "runs/create", Permission.TRACK, _create),
@@ -360,5 +371,6 @@ ROUTES = routes(
         ("GET", "metrics/get-history", Permission.READ, _history),
         ("GET", "metrics/get-history-bulk", Permission.READ, _history_bulk),
         ("GET", "metrics/get-history-bulk-interval", Permission.READ, _history_interval),
-    ]
+    ],
+    relaxed=_RELAXED,
 )

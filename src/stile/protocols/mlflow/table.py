@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from stile.edge.route import Handler, Route
 from stile.kernel.permission import Permission
@@ -12,7 +12,12 @@ Row = tuple[str, str, Permission, Handler]
 
 
 def routes(
-    rows: Iterable[Row], *, service: str = "mlflow", streams: bool = False, majors: tuple[str, ...] = ("2.0",)
+    rows: Iterable[Row],
+    *,
+    service: str = "mlflow",
+    streams: bool = False,
+    majors: tuple[str, ...] = ("2.0",),
+    relaxed: Collection[str] = (),
 ) -> list[Route]:
     """The routes of ``(method, path below the service, permission, handler)`` rows.
 
@@ -21,6 +26,7 @@ def routes(
         service: ``mlflow``, or ``mlflow-artifacts`` for the artifact proxy.
         streams: handlers read the body piece by piece.
         majors: versions of the API under which the rows are reachable.
+        relaxed: paths of the table whose writes may be acknowledged before their sync.
     """
     return [
         Route(
@@ -30,6 +36,7 @@ def routes(
             handler,
             streams=streams,
             on_error=mlflow_error,
+            relaxed=path in relaxed,
             summary=(handler.__doc__ or "").strip().rstrip("."),
         )
         for method, path, permission, handler in rows

@@ -40,5 +40,12 @@ async def _log_points(call: Call) -> Response:
 
 
 ROUTES = [
-    Route("POST", "/api/v1/runs/{run_id}/points", Permission.TRACK, _log_points, summary="Log many points in columns"),
+    Route(
+        "POST",
+        "/api/v1/runs/{run_id}/points",
+        Permission.TRACK,
+        _log_points,
+        summary="Log many points in columns",
+        relaxed=True,
+    ),
 ]
