@@ -132,6 +132,7 @@ def drop_experiment(tx: Tx, experiment: int) -> None:
     """Take an empty experiment away."""
     tx.run("DELETE FROM input_datasets WHERE experiment = ?", (experiment,))
     tx.run("DELETE FROM experiment_tags WHERE experiment = ?", (experiment,))
+    tx.run("DELETE FROM saved_views WHERE experiment = ?", (experiment,))
     tx.run("DELETE FROM experiments WHERE id = ?", (experiment,))
 
 

@@ -65,6 +65,14 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     next_page_token: str = ""
 
 
+class RowPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers of some of the runs asked for, and the tokens that lead on and back ('' where there is no more)."""
+
+    rows: list[int]
+    preceding: str = ""
+    following: str = ""
+
+
 class _Query(msgspec.Struct, frozen=True, kw_only=True):
     """A question with its keys resolved to numbers."""
 
@@ -92,6 +100,32 @@ def search(
     Raises:
         Invalid: the filter, an order, the page size or the token cannot be used; says why.
     """
+    found = rows(
+        tx, experiment_ids=experiment_ids, filter=filter, view=view, max_results=max_results, order_by=order_by,
+        after=page_token,
+    )  # fmt: skip
+    return RunPage(runs=run_records.load(tx, found.rows), next_page_token=found.following)
+
+
+def rows(
+    tx: Tx,
+    *,
+    experiment_ids: Sequence[str],
+    filter: str = "",
+    view: View = "ACTIVE_ONLY",
+    max_results: int = 1000,
+    order_by: Sequence[str] = (),
+    after: str = "",
+    before: str = "",
+) -> RowPage:
+    """The numbers of the runs that ``search`` would find, without anything that was logged to them.
+
+    Pages go both ways: ``after`` is a page's ``following`` and leads on from its end, ``before`` is a page's
+    ``preceding`` and leads to the runs ahead of its beginning, in the same order.
+
+    Raises:
+        Invalid: as in ``search``.
+    """
     if not 0 < max_results <= limits.RUNS_PER_PAGE:
         raise Invalid(
             f"Invalid value {max_results} for parameter 'max_results': it must be 1 to {limits.RUNS_PER_PAGE}."
@@ -99,27 +133,39 @@ def search(
     clauses = parse_filter(filter, WORDS)
     orders = parse_orders(order_by, WORDS)
     question = search_sql.question(sorted(experiment_ids), filter, view, list(order_by))
-    token = search_sql.read_token(page_token, question)
+    token = search_sql.read_token(before or after, question)
     query = _resolved(tx, experiment_ids, view, clauses, orders)
     if query is None:
-        return RunPage(runs=[])
-    rows: list[tuple[int, int, list[Any]]] = []
+        return RowPage(rows=[])
+    found = _walk(tx, query, token, backwards=bool(before), limit=max_results + 1)
+    more = len(found) > max_results
+    found = found[:max_results]
+    if before:
+        found.reverse()
+    marks_of = [search_sql.write_token(question, phase, values) for _, phase, values in (found[:1] + found[-1:])]
+    return RowPage(
+        rows=[row for row, _, _ in found],
+        preceding=marks_of[0] if found and (more if before else bool(after)) else "",
+        following=marks_of[-1] if found and (more if not before else True) else "",
+    )
+
+
+def _walk(
+    tx: Tx, query: _Query, token: search_sql.Token | None, *, backwards: bool, limit: int
+) -> list[tuple[int, int, list[Any]]]:
+    """(run, phase, sort values) of runs from a token on, in the order of the query or against it."""
+    found: list[tuple[int, int, list[Any]]] = []
     driver = _driver(tx, query)
-    for phase in _phases(query):
-        if token is not None and phase < token.phase:
+    for phase in reversed(_phases(query)) if backwards else _phases(query):
+        if token is not None and (phase > token.phase if backwards else phase < token.phase):
             continue
-        beyond = token.values if token is not None and token.phase == phase else None
-        wanted = max_results + 1 - len(rows)
-        rows.extend(
-            (row[0], phase, list(row[1:])) for row in _run_phase(tx, query, driver, phase, after=beyond, limit=wanted)
-        )
-        if len(rows) > max_results:
+        mark = token.values if token is not None and token.phase == phase else None
+        rest = limit - len(found)
+        for row in _run_phase(tx, query, driver, phase, after=mark, limit=rest, backwards=backwards):
+            found.append((row[0], phase, list(row[1:])))
+        if len(found) >= limit:
             break
-    following = ""
-    if len(rows) > max_results:
-        rows = rows[:max_results]
-        following = search_sql.write_token(question, rows[-1][1], rows[-1][2])
-    return RunPage(runs=run_records.load(tx, [row[0] for row in rows]), next_page_token=following)
+    return found
 
 
 def _resolved(
@@ -199,7 +245,14 @@ def _phases(query: _Query) -> tuple[int, ...]:
 
 
 def _run_phase(
-    tx: Tx, query: _Query, driver: tuple[str, Part] | None, phase: int, *, after: Sequence[Any] | None, limit: int
+    tx: Tx,
+    query: _Query,
+    driver: tuple[str, Part] | None,
+    phase: int,
+    *,
+    after: Sequence[Any] | None,
+    limit: int,
+    backwards: bool,
 ) -> list[tuple[Any, ...]]:
     source: list[Part] = []
     where: list[Part] = []
@@ -236,6 +289,8 @@ def _run_phase(
     if not any(key.expression == "r.start_time" for key in keys):
         keys.append(SortKey("r.start_time", False))
     keys.append(SortKey("r.run_id"))
+    if backwards:
+        keys = [SortKey(key.expression, not key.ascending) for key in keys]
     if after is not None:
         where.append(search_sql.beyond(keys, after))
     sql = (

@@ -1,0 +1,40 @@
+"""The columns chosen when nobody has."""
+
+from __future__ import annotations
+
+from stile.train import column_choice
+from stile.train.logged_keys import KeyUse
+
+
+def _use(key: str, runs: int = 10, *, varies: bool = True) -> KeyUse:
+    return KeyUse(key=key, runs=runs, varies=varies)
+
+
+def test_metrics_of_the_policy_come_first_in_its_order() -> None:
+    use = [_use("accuracy"), _use("auc", 2), _use("loss"), _use("recall", 1, varies=False)]
+    assert column_choice.metrics(use, ["recall", "auc", "p99_ms"]) == ["recall", "auc", "loss"]
+
+
+def test_a_split_before_the_name_answers_when_the_name_itself_was_not_logged() -> None:
+    use = [_use("test/recall", 5), _use("val_recall", 9), _use("balanced_recall_gap"), _use("auc_train")]
+    assert column_choice.metrics(use, ["recall"], most=1) == ["val_recall"]
+    assert column_choice.metrics([*use, _use("recall", 1)], ["recall"], most=1) == ["recall"]
+    assert column_choice.metrics([_use("roc_auc")], ["auc", "roc_auc"]) == ["roc_auc"]
+
+
+def test_without_a_policy_those_most_runs_have_and_differ_in() -> None:
+    use = [_use("constant", varies=False), _use("rare_auc", 2), _use("seconds"), _use("val_loss"), _use("f1")]
+    assert column_choice.metrics(use, []) == ["f1", "val_loss", "seconds"]
+    assert column_choice.metrics(use, [], most=5) == ["f1", "val_loss", "seconds", "constant", "rare_auc"]
+
+
+def test_what_the_machine_logs_is_not_chosen() -> None:
+    assert column_choice.metrics([_use("system/cpu_utilization_percentage"), _use("auc")], []) == ["auc"]
+    assert column_choice.metrics([], ["auc"]) == []
+
+
+def test_parameters_that_differ() -> None:
+    use = [_use("seed", varies=False), _use("depth"), _use("lr"), _use("optional", 3)]
+    assert column_choice.params(use) == ["lr", "depth"]
+    assert column_choice.params(use, most=9) == ["lr", "depth", "optional"]
+    assert column_choice.params([]) == []
