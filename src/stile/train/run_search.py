@@ -1,9 +1,12 @@
 """Searching runs: the question is compiled to the cheapest of three plans.
 
 - A clause that few rows satisfy (found by a bounded count over its index) drives the query.
-- Otherwise the first sort key, when it is a metric, is walked in the order of its index:
-  first the runs that have a number, then those with NaN, then those without the metric.
+- Otherwise the first sort key, when it was logged, is walked in the order of its index: first the
+  runs that have a number or text, then those with NaN, then those without the key.
 - Otherwise runs are walked in their own order and every clause is looked up by primary key.
+
+So the work grows with the page and with how rare the answers are, not with the store:
+``tests/unit/train/test_search_plans.py`` counts it.
 """
 
 from __future__ import annotations
@@ -56,6 +59,9 @@ WORDS = Vocabulary(
 )  # fmt: skip
 
 _TABLES = {"metric": "latest", "param": "params", "tag": "run_tags"}
+_RUNS = "runs"
+_COMPARED = ("=", "<", "<=", ">", ">=")
+_LIFECYCLES = {"ACTIVE_ONLY": ("active",), "DELETED_ONLY": ("deleted",), "ALL": ("active", "deleted")}
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,19 +224,11 @@ def _condition(clause: Clause, key: int | None) -> Part:
 def _driver(tx: Tx, query: _Query) -> tuple[str, Part] | None:
     """(table, condition) of the most selective clause an index can answer, when it is selective enough."""
     best: tuple[int, str, Part] | None = None
-    inside = f"f.experiment IN ({marks(query.experiments)})"
     for clause, condition in query.conditions:
-        if clause.entity not in _TABLES:
+        part = _indexed(query, clause, condition)
+        if part is None:
             continue
-        if clause.op not in (("=",) if clause.entity != "metric" else ("=", "<", "<=", ">", ">=")):
-            continue
-        value = (
-            search_sql.comparison("f.value", clause.op, clause.value)
-            if clause.entity == "metric"
-            else search_sql.indexed_text("f.value", clause.op, clause.value)
-        )
-        part = Part(f"{inside} AND f.key = ? AND {value.sql}", (*query.experiments, condition.params[0], *value.params))
-        table = _TABLES[clause.entity]
+        table = _TABLES.get(clause.entity, _RUNS)
         few = tx.scalar(
             f"SELECT COUNT(*) FROM (SELECT 1 FROM {table} f WHERE {part.sql} LIMIT {_FEW}) few", part.params
         )
@@ -239,9 +237,40 @@ def _driver(tx: Tx, query: _Query) -> tuple[str, Part] | None:
     return None if best is None else (best[1], best[2])
 
 
+def _indexed(query: _Query, clause: Clause, condition: Part) -> Part | None:
+    """A clause as a condition on rows ``f`` that an index answers; None when there is none for it."""
+    inside = f"f.experiment IN ({marks(query.experiments)})"
+    if clause.entity == "metric" and clause.op in _COMPARED:
+        value = search_sql.comparison("f.value", clause.op, clause.value)
+    elif clause.entity in ("param", "tag") and search_sql.answers_by_index(clause.op, clause.value):
+        value = search_sql.indexed_text("f.value", clause.op, clause.value)
+    elif clause.entity != "attribute":
+        return None
+    elif clause.key == "run_name" and search_sql.answers_by_index(clause.op, clause.value):
+        value = search_sql.indexed_text("f.name", clause.op, clause.value)
+    elif clause.key == "status" and clause.op == "=":
+        value = search_sql.comparison("f.status", clause.op, clause.value)
+    else:
+        return None
+    if clause.entity in _TABLES:
+        return Part(f"{inside} AND f.key = ? AND {value.sql}", (*query.experiments, condition.params[0], *value.params))
+    states = _LIFECYCLES[query.view]
+    return Part(
+        f"{inside} AND f.lifecycle IN ({marks(states)}) AND {value.sql}", (*query.experiments, *states, *value.params)
+    )
+
+
 def _phases(query: _Query) -> tuple[int, ...]:
-    """Numbers, then NaN, then absent, when the first sort key is a metric; else one phase."""
-    return (0, 1, 2) if query.orders and query.orders[0][0].entity == "metric" else (3,)
+    """Those with a value (0), with NaN (1), without (2), when the first sort key was logged; else one phase (3)."""
+    if not query.orders or query.orders[0][0].entity not in _TABLES:
+        return (3,)
+    present = (0, 1) if query.orders[0][0].entity == "metric" else (0,)
+    needed = any(clause.op != "IS NULL" for clause, _ in query.conditions if _is_same(clause, query.orders[0][0]))
+    return present if needed else (*present, 2)
+
+
+def _is_same(clause: Clause, order: Order) -> bool:
+    return clause.entity == order.entity and clause.key == order.key
 
 
 def _run_phase(
@@ -256,31 +285,39 @@ def _run_phase(
 ) -> list[tuple[Any, ...]]:
     source: list[Part] = []
     where: list[Part] = []
+    conditions = query.conditions
     first_key = query.orders[0][1] if query.orders else 0
-    by_metric = phase in (0, 1)
+    table = _TABLES[query.orders[0][0].entity] if phase != 3 else ""
+    by_value = phase in (0, 1)
     if driver is not None:
         source.append(Part(f"{driver[0]} f CROSS JOIN runs r"))
-        where += [driver[1], Part("r.id = f.run")]
-        if by_metric:
-            source.append(Part("JOIN latest o ON o.run = r.id AND o.key = ?", (first_key,)))
-    elif by_metric:
-        source.append(Part("latest o CROSS JOIN runs r"))
+        where += [driver[1], Part("r.id = f.id" if driver[0] == _RUNS else "r.id = f.run")]
+        if by_value:
+            source.append(Part(f"JOIN {table} o ON o.run = r.id AND o.key = ?", (first_key,)))
+    elif by_value:
+        source.append(Part(f"{table} o CROSS JOIN runs r"))
         where.append(
             Part(f"o.experiment IN ({marks(query.experiments)}) AND o.key = ?", (*query.experiments, first_key))
         )
         where.append(Part("r.id = o.run"))
     else:
         source.append(Part("runs r"))
-    if by_metric:
+    if by_value:
         where.append(Part("o.value IS NOT NULL" if phase == 0 else "o.value IS NULL"))
+        for clause, _ in conditions:
+            if _is_same(clause, query.orders[0][0]) and clause.op in _COMPARED:  # the walk begins where it holds
+                where.append(search_sql.comparison("o.value", clause.op, clause.value))
     elif phase == 2:
-        where.append(Part("NOT EXISTS (SELECT 1 FROM latest o WHERE o.run = r.id AND o.key = ?)", (first_key,)))
-    if not (by_metric and driver is None):
+        where.append(Part(f"NOT EXISTS (SELECT 1 FROM {table} o WHERE o.run = r.id AND o.key = ?)", (first_key,)))
+    if not (by_value and driver is None):
         where.append(Part(f"r.experiment IN ({marks(query.experiments)})", query.experiments))
     if query.view != "ALL":
         where.append(Part("r.lifecycle = ?", ("active" if query.view == "ACTIVE_ONLY" else "deleted",)))
-    where += [part for _, part in query.conditions]
-    keys: list[SortKey] = [SortKey("o.value", query.orders[0][0].ascending)] if phase == 0 else []
+    where += [part for _, part in conditions]
+    keys: list[SortKey] = []
+    if phase == 0:
+        up = query.orders[0][0].ascending
+        keys = [SortKey("o.value", up)] if table == "latest" else search_sql.indexed_sort("o.value", up)
     for index, (order, key) in enumerate(query.orders):
         if index or phase == 3:
             joined, more = _sorting(order, key, f"k{index}")
@@ -305,6 +342,8 @@ def _sorting(order: Order, key: int, name: str) -> tuple[list[Part], list[SortKe
     """Joins and sort keys of one order that is not walked by index: absent last, NaN before absent."""
     if order.entity == "attribute":
         column = _ATTRIBUTES[order.key]
+        if order.key == "run_name":
+            return [], search_sql.indexed_sort(column, order.ascending)
         if order.key != "end_time":
             return [], [SortKey(column, order.ascending)]
         flag = f"CASE WHEN {column} IS NULL THEN 1 ELSE 0 END"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ import msgspec
 
 from stile.kernel.errors import Invalid
 from stile.train.filters import Value
+
+_INDEXED = 100
+_FIXED = re.compile(r"[^%_\\]+")
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -53,9 +57,32 @@ def comparison(column: str, op: str, value: Value) -> Part:
 def indexed_text(column: str, op: str, value: Value) -> Part:
     """Like ``comparison``, with a condition on the first 100 characters that an index on them can answer."""
     plain = comparison(column, op, value)
-    if op != "=" or not isinstance(value, str):
+    if not isinstance(value, str) or not answers_by_index(op, value):
         return plain
-    return Part(f"substr({column}, 1, 100) = ? AND {plain.sql}", (value[:100], *plain.params))
+    if op == "=":
+        return Part(f"substr({column}, 1, 100) = ? AND {plain.sql}", (value[:_INDEXED], *plain.params))
+    low, high = _span(value)
+    inside = f"substr({column}, 1, 100) >= ? AND substr({column}, 1, 100) < ?"
+    return Part(f"{inside} AND {plain.sql}", (low, high, *plain.params))
+
+
+def answers_by_index(op: str, value: Value) -> bool:
+    """Whether an index on the first 100 characters helps: an equality, or a pattern that begins with a text."""
+    return isinstance(value, str) and (op == "=" or (op == "LIKE" and bool(_span(value)[0])))
+
+
+def indexed_sort(column: str, ascending: bool) -> list[SortKey]:
+    """The order of ``column``, in the words of an index on its first 100 characters."""
+    return [SortKey(f"substr({column}, 1, 100)", ascending), SortKey(column, ascending)]
+
+
+def _span(pattern: str) -> tuple[str, str]:
+    """The texts from (with) and to (without) which a LIKE pattern's matches lie; ('', '') when it begins openly."""
+    fixed = _FIXED.match(pattern)
+    low = fixed[0][:_INDEXED] if fixed else ""
+    if not low or ord(low[-1]) in (0xD7FF, 0x10FFFF):
+        return "", ""
+    return low, low[:-1] + chr(ord(low[-1]) + 1)
 
 
 def order_by(keys: Sequence[SortKey]) -> str:
@@ -76,6 +103,8 @@ def beyond(keys: Sequence[SortKey], values: Sequence[Any]) -> Part:
             params = (value, value, *params)
         else:
             sql, params = f"{key.expression} {way} ?", (value,)
+    if len(keys) > 1:  # says the same again, in a form that lets an index begin at the right place
+        sql, params = f"{keys[0].expression} {'>=' if keys[0].ascending else '<='} ? AND {sql}", (values[0], *params)
     return Part(sql, params)
 
 

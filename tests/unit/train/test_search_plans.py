@@ -1,0 +1,129 @@
+"""The work of the usual searches grows with the page, not with the store: counted in steps of SQLite's machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from stile.store.database import Tx
+from stile.store.sqlite import SqliteDatabase
+from stile.train import run_search
+
+_SMALL, _LARGE, _PAGE = 5_000, 50_000, 100
+_METRICS = ("acc", "loss")
+_PARAMS = {"model": "'m' || (id % 7)", "lr": "printf('%.4f', ((id * 104729) % 10007) / 10007.0)"}
+_TAGS = {"team": "'t' || (id % 5)", "owner": "'o' || (id / 20)"}
+
+_SEARCHES: dict[str, dict[str, Any]] = {
+    "newest": {},
+    "oldest": {"order_by": ["attributes.start_time ASC"]},
+    "metric filter, by the metric": {"filter": "metrics.acc > 0.5", "order_by": ["metrics.acc DESC"]},
+    "metric filter, by the metric, upwards": {"filter": "metrics.acc > 0.5", "order_by": ["metrics.acc ASC"]},
+    "by another metric": {"filter": "metrics.acc > 0.5", "order_by": ["metrics.loss ASC"]},
+    "metric and param": {"filter": "metrics.acc > 0.5 AND params.model = 'm3'"},
+    "metric and param, by the metric": {
+        "filter": "metrics.acc > 0.5 AND params.model = 'm3'",
+        "order_by": ["metrics.acc DESC"],
+    },
+    "tag equality": {"filter": "tags.team = 't3'"},
+    "rare tag": {"filter": "tags.owner = 'o77'"},
+    "tag beginning": {"filter": "tags.team LIKE 't3%'"},
+    "name beginning": {"filter": "attributes.run_name LIKE 'run-0007%'"},
+    "name": {"filter": "attributes.run_name = 'run-00077'"},
+    "by name": {"order_by": ["attributes.run_name ASC"]},
+    "by param": {"order_by": ["params.lr ASC"]},
+    "by param, downwards": {"order_by": ["params.lr DESC"]},
+    "a state nobody is in": {"filter": "attributes.status = 'FAILED'"},
+    "nothing": {"filter": "metrics.acc > 2", "order_by": ["metrics.acc DESC"]},
+}
+
+
+def _seed(tx: Tx, runs: int) -> None:
+    tx.run(
+        "INSERT INTO runs (run_id, experiment, name, user_id, status, start_time, end_time, artifact_uri, lifecycle, "
+        "created_by) WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?) "
+        "SELECT printf('%032x', i * 2654435761 % 4294967296), 0, printf('run-%05d', i), 'ada', 'FINISHED', "
+        "1700000000000 + i * 1000, 1700000000500 + i * 1000, 'mlflow-artifacts:/0/x', 'active', 'ada' FROM n",
+        (runs,),
+    )
+    for number, name in enumerate((*_METRICS, *_PARAMS, *_TAGS), start=1):
+        tx.run("INSERT INTO run_keys (id, name) VALUES (?, ?)", (number, name))
+        if name in _METRICS:
+            spread = "((id * 7919 * ?) % 1000003) / 1000003.0"
+            tx.run(
+                "INSERT INTO latest (run, key, experiment, value, step, at) "
+                f"SELECT id, ?, 0, {spread}, 1, 1 FROM runs ORDER BY id",
+                (number, number),
+            )
+            continue
+        table, value = ("params", _PARAMS[name]) if name in _PARAMS else ("run_tags", _TAGS[name])
+        tx.run(
+            f"INSERT INTO {table} (run, key, experiment, value) SELECT id, ?, 0, {value} FROM runs ORDER BY id",
+            (number,),
+        )
+
+
+class _Counted:
+    """A store whose readers count the steps they take."""
+
+    def __init__(self, folder: Path, runs: int) -> None:
+        self.db = SqliteDatabase(folder / f"{runs}.db")
+        self.steps = 0
+        self.db.write(lambda tx: _seed(tx, runs))
+        readers = [self.db._readers.get() for _ in range(self.db._readers.qsize())]
+        for connection in readers:
+            connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, self._count)
+            self.db._readers.put(connection)
+
+    def search(self, **question: Any) -> tuple[int, run_search.RunPage]:
+        self.steps = 0
+        page = self.db.read(
+            lambda tx: run_search.search(tx, experiment_ids=["0"], max_results=_PAGE, **question)  # type: ignore[arg-type]
+        )
+        return self.steps, page
+
+    def _count(self, event: dict[str, Any]) -> None:
+        self.steps += event["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"]
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[_Counted, _Counted]]:
+    begun = time.monotonic()
+    folder = tmp_path_factory.mktemp("plans")
+    both = _Counted(folder, _SMALL), _Counted(folder, _LARGE)
+    assert time.monotonic() - begun < 20
+    yield both
+    for one in both:
+        one.db.close()
+
+
+@pytest.mark.parametrize("title", _SEARCHES)
+def test_ten_times_the_runs_cost_no_more(stores: tuple[_Counted, _Counted], title: str) -> None:
+    (few, small), (many, large) = (store.search(**_SEARCHES[title]) for store in stores)
+    assert len(large.runs) >= len(small.runs)
+    assert many <= 2 * few, f"{title}: {few} steps with {_SMALL} runs, {many} with {_LARGE}"
+    assert many < 800 * _PAGE
+
+
+def test_a_later_page_costs_no_more_than_the_first(stores: tuple[_Counted, _Counted]) -> None:
+    for question in ({}, {"order_by": ["metrics.loss ASC"]}, {"order_by": ["params.lr DESC"]}):
+        first, page = stores[1].search(**question)
+        seen = {run.info.run_id for run in page.runs}
+        for _ in range(20):
+            steps, page = stores[1].search(page_token=page.next_page_token, **question)
+            assert not seen & {run.info.run_id for run in page.runs}
+            seen |= {run.info.run_id for run in page.runs}
+        assert len(seen) == 21 * _PAGE
+        assert steps <= 2 * first, f"{question}: {first} steps for the first page, {steps} for the last"
+
+
+def test_two_rare_clauses_meet_without_looking_at_every_run(stores: tuple[_Counted, _Counted]) -> None:
+    """A tenth with the metric and a seventh with the parameter: about 70 runs are looked at for each that is found."""
+    steps, page = stores[1].search(filter="metrics.acc > 0.9 AND params.model = 'm3'")
+    assert len(page.runs) == _PAGE
+    assert steps < 30 * 70 * _PAGE
