@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 
 class Live:
@@ -33,7 +33,7 @@ class Live:
         self._closing = True
         self.announce("closing")
 
-    async def topics(self, *, heartbeat_s: float = 15.0) -> AsyncIterator[set[str]]:
+    async def topics(self, *, heartbeat_s: float = 15.0) -> AsyncGenerator[set[str]]:
         """Sets of changed topics as they come; an empty set every ``heartbeat_s`` seconds of silence."""
         wake = asyncio.Event()
         pending: set[str] = set()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stile.train.points import Columns
 
-Across = Literal["step", "time"]
+Across = Literal["step", "time", "relative"]
 
 _LARGEST = sys.float_info.max
 
@@ -31,6 +31,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         values: numbers only.
         total: points there are, before thinning and inside the span that was asked for.
         not_numbers: points among them that are NaN or infinite; they are not drawn.
+        begun: time of the first point of the whole series; 0 without points.
     """
 
     steps: list[int]
@@ -38,6 +39,13 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     values: list[float]
     total: int
     not_numbers: int = 0
+    begun: int = 0
+
+    def x(self, across: Across) -> list[int]:
+        """Where each point lies: its step, its time in ms since 1970 UTC, or ms since the first point."""
+        if across == "relative":
+            return [at - self.begun for at in self.times]
+        return self.times if across == "time" else self.steps
 
 
 EMPTY = Line(steps=[], times=[], values=[], total=0)
@@ -52,8 +60,8 @@ def thinned(columns: Columns, most: int, *, across: Across = "step", span: tuple
     Args:
         columns: the whole series, in any order.
         most: how many points may be left.
-        across: what the horizontal axis is; points with the same step keep the order of their times.
-        span: ends of the part that is looked at, in steps or ms; one point beyond each end is kept,
+        across: what the horizontal axis is: steps, times, or times since the first point of the series.
+        span: ends of the part that is looked at, in steps or ms on that axis; one point beyond each end is kept,
             so that lines run to the edge.
     """
     count = len(columns.steps)
@@ -62,12 +70,13 @@ def thinned(columns: Columns, most: int, *, across: Across = "step", span: tuple
     steps = np.fromiter(columns.steps, np.int64, count)
     times = np.fromiter(columns.times, np.int64, count)
     values = np.fromiter(columns.values, np.float64, count)
+    begun = int(times.min())
     first, second = (steps, times) if across == "step" else (times, steps)
     if np.any(first[1:] < first[:-1]):
         order = np.lexsort((second, first))
         steps, times, values = steps[order], times[order], values[order]
     if span is not None:
-        x = steps if across == "step" else times
+        x = steps if across == "step" else times - (begun if across == "relative" else 0)
         low = max(0, int(np.searchsorted(x, span[0], "left")) - 1)
         high = min(count, int(np.searchsorted(x, span[1], "right")) + 1)
         steps, times, values = steps[low:high], times[low:high], values[low:high]
@@ -79,7 +88,7 @@ def thinned(columns: Columns, most: int, *, across: Across = "step", span: tuple
     kept = _kept(values, max(4, most))
     return Line(
         steps=steps[kept].tolist(), times=times[kept].tolist(), values=values[kept].tolist(), total=total,
-        not_numbers=odd,
+        not_numbers=odd, begun=begun,
     )  # fmt: skip
 
 

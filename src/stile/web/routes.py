@@ -19,6 +19,9 @@ from stile.web.pages import (
     people,
     predictions,
     run,
+    run_files,
+    run_forms,
+    run_series,
     runs,
     sign_in,
     style,
@@ -26,8 +29,8 @@ from stile.web.pages import (
 )
 
 _PAGES = (
-    static, inbox, use_cases, runs, run, graphs, gate, gate_forms, model, decisions, evidence, monitor, feedback,
-    predictions, board, people, ledger, sign_in, style,
+    static, inbox, use_cases, runs, run, run_series, run_files, run_forms, graphs, gate, gate_forms, model, decisions,
+    evidence, monitor, feedback, predictions, board, people, ledger, sign_in, style,
 )  # fmt: skip
 
 ROUTES: list[Route] = [route for module in _PAGES for route in module.ROUTES]

@@ -55,6 +55,14 @@ def test_span_keeps_one_point_beyond_each_end() -> None:
     assert late.steps == [97, 98, 99]
 
 
+def test_relative_times_begin_with_the_first_point_of_the_series() -> None:
+    columns = Columns([5000, 6000, 7500, 9000], [0, 1, 2, 3], [0.0, 1.0, 2.0, 3.0])
+    line = thinned(columns, 10, across="relative", span=(2000, 2600))
+    assert (line.begun, line.x("relative")) == (5000, [1000, 2500, 4000])
+    assert line.x("time") == [6000, 7500, 9000]
+    assert line.x("step") == [1, 2, 3]
+
+
 @pytest.mark.parametrize("odd", [math.nan, sys.float_info.max, -sys.float_info.max])
 def test_values_that_cannot_be_drawn_are_counted_instead(odd: float) -> None:
     line = thinned(series([1.0, odd, 2.0]), 10)

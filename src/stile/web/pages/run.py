@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
-from starlette.responses import Response
 
-from stile.edge.call import Call, json_response
-from stile.edge.route import Route
-from stile.govern import registry
-from stile.kernel.permission import Permission
+from stile.client.capture import ENVIRONMENT_PATH
+from stile.edge.call import Call
+from stile.govern import registry_search
+from stile.kernel.errors import Missing
 from stile.store.database import Tx
-from stile.train import artifacts, evidence_records, experiments, logged_models, runs
+from stile.train import artifacts, evidence_records, experiments, logged_models, run_curves, run_views, runs
 from stile.train.artifact_paths import ours
 from stile.train.artifact_records import Artifact
 from stile.train.evidence import Evidence
 from stile.train.experiment_records import Experiment
-from stile.train.run_values import Run
+from stile.train.run_curves import RunLine
+from stile.train.run_values import Run, RunInfo
+from stile.train.run_views import RunList, RunSummary
+from stile.web import links
 from stile.web.charts.curves import curve
 from stile.web.charts.lineage import Node, lineage
+from stile.web.pages import run_view
+from stile.web.pages.curve_view import AXES, View, view_of
+from stile.web.pages.gate import evidence_extras
+from stile.web.previews import GRAPH_ENDINGS
 from stile.web.render import Crumb, Frame, Page
 
-_MOST_CURVES = 12
-_SERVED_POINTS = 2000
-_MOST_ARTIFACTS = 200
-_SPEC_ENDINGS = (".vl.json", ".vega.json", ".vega-lite.json")
+_DRAWN_CURVES = 12
+_DRAWN_POINTS = 160
+_MOST_ROWS = 500
+_MOST_PARAMS = 500
+_MOST_FILES = 300
+_MOST_GRAPHS = 8
+_SIBLINGS = 30
+_CHILDREN = 50
+_LARGEST_DESCRIPTION = 64 << 10
 
 
 class RegisteredAs(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,65 +48,149 @@ class RegisteredAs(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
-class Curve(msgspec.Struct, frozen=True, kw_only=True):
-    """A metric with more than one point, thinned for drawing; values that are not numbers are left out."""
+class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """A model the run has logged, and its files by path from the root of the store."""
 
-    key: str
-    steps: list[int]
-    values: list[float]
+    model_id: str
+    name: str
+    root: str
+    files: list[Artifact]
 
 
 class RunData(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a run.
 
     Attributes:
+        view: how its curves are drawn.
+        sizes: points of each metric.
+        curves: the first few metrics with more than one point, thinned.
+        files, models: what it left behind; ``root`` is where its own files lie.
+        elsewhere: the address of its files when this server does not keep them.
+        machine: the description of its environment that its client kept.
         registered: versions of any model that came from it.
-        files: what it left behind, by path inside the run.
         evidence: what was measured about its version later, when it was evaluated.
+        baseline: the run it is compared with; ``problem`` says why there is none.
+        parent, children: the run it is a part of, and its parts.
+        siblings: newest other runs of the experiment, to compare with.
     """
 
     run: Run
     experiment: Experiment
-    curves: list[Curve]
+    view: View
+    find: str
+    find_param: str
+    sizes: dict[str, int]
+    curves: list[RunLine]
     files: list[Artifact]
-    prefix: str
+    root: str
+    elsewhere: str
+    models: list[ModelFiles]
+    machine: dict[str, Any]
     registered: list[RegisteredAs]
+    evidence_digest: str
     evidence: Evidence | None
+    baseline: Run | None
+    problem: str
+    parent: RunInfo | None
+    children: RunList
+    siblings: list[RunSummary]
 
 
 def _load(tx: Tx, call: Call) -> RunData:
     run = runs.get(tx, call.path("run_id"))
-    experiment = experiments.get(tx, run.info.experiment_id)
-    curves = [_curve(tx, run.info.run_id, metric.key) for metric in run.metrics if metric.step > 0][:_MOST_CURVES]
-    prefix = ours(run.info.artifact_uri) or ""
-    files = artifacts.listing(tx, prefix)[:_MOST_ARTIFACTS] if prefix else []
-    for model in run.models:
-        if model.direction == "output":
-            folder = ours(logged_models.get(tx, model.model_id).artifact_uri) or ""
-            files += artifacts.listing(tx, folder)[:_MOST_ARTIFACTS] if folder else []
-    registered = _registered(tx, run.info.run_id)
-    evidence = next(
-        (e for r in registered if (e := evidence_records.latest_for_version(tx, r.model, r.digest)) is not None), None
-    )
+    info, view, find = run.info, view_of(call), call.query("find")[:200]
+    sizes = run_curves.sizes(tx, info.run_id)
+    root = ours(info.artifact_uri) or ""
+    files = artifacts.listing(tx, root) if root else []
+    registered = _registered(tx, info.run_id)
+    digest, evidence = next(
+        (
+            found for each in registered
+            if (found := evidence_records.latest_with_digest(tx, each.model, each.digest))[1] is not None
+        ),
+        ("", None),
+    )  # fmt: skip
+    baseline, problem = _baseline(tx, call, info.run_id)
     return RunData(
-        run=run, experiment=experiment, curves=[each for each in curves if len(each.values) > 1], files=files,
-        prefix=prefix, registered=registered, evidence=evidence,
+        run=run, experiment=experiments.get(tx, info.experiment_id), view=view, find=find,
+        find_param=call.query("param")[:200], sizes=sizes, curves=_curves(tx, run, sizes, find, view), files=files,
+        root=root, elsewhere="" if root else info.artifact_uri, models=_model_files(tx, run),
+        machine=_machine(call, files, root), registered=registered, evidence_digest=digest, evidence=evidence,
+        baseline=baseline, problem=problem, parent=_parent(tx, run), children=_children(tx, run),
+        siblings=_siblings(tx, run),
     )  # fmt: skip
 
 
+def _curves(tx: Tx, run: Run, sizes: dict[str, int], find: str, view: View) -> list[RunLine]:
+    groups = run_view.metric_groups(run, sizes, None, find)
+    keys = [row.key for group in groups if group.name != run_view.SYSTEM for row in group.curves]
+    return run_curves.of_run(
+        tx, run.info.run_id, keys[:_DRAWN_CURVES], most=_DRAWN_POINTS, across=view.x, span=view.span
+    )
+
+
 def _registered(tx: Tx, run_id: str) -> list[RegisteredAs]:
+    found = registry_search.search_versions(tx, filter=f"run_id = '{run_id}'", max_results=100).versions
     return [
-        RegisteredAs(model=model.name, version=each.version, aliases=each.aliases, digest=each.digest)
-        for model in registry.models(tx)
-        for each in registry.versions(tx, model.name)
-        if each.run_id == run_id
+        RegisteredAs(model=each.name, version=each.version, aliases=each.aliases, digest=each.digest) for each in found
     ]
 
 
-def _curve(tx: Tx, run_id: str, key: str, most: int = 320) -> Curve:
-    points = [point for point in runs.curve(tx, run_id, key, most=most) if math.isfinite(point.value)]
-    points.sort(key=lambda point: point.step)
-    return Curve(key=key, steps=[point.step for point in points], values=[point.value for point in points])
+def _model_files(tx: Tx, run: Run) -> list[ModelFiles]:
+    found = []
+    for each in run.models:
+        if each.direction != "output":
+            continue
+        try:
+            model = logged_models.get(tx, each.model_id)
+        except Missing:
+            continue
+        root = ours(model.artifact_uri) or ""
+        files = artifacts.listing(tx, root) if root else []
+        found.append(ModelFiles(model_id=each.model_id, name=model.name, root=root, files=files))
+    return found
+
+
+def _machine(call: Call, files: list[Artifact], root: str) -> dict[str, Any]:
+    """The description of the environment that our own client keeps with a run; empty when there is none."""
+    file = next((file for file in files if file.path == f"{root}/{ENVIRONMENT_PATH}"), None)
+    if file is None or file.size > _LARGEST_DESCRIPTION:
+        return {}
+    try:
+        found = msgspec.json.decode(call.services.blobs.get(file.digest))
+    except (Missing, msgspec.DecodeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _baseline(tx: Tx, call: Call, run_id: str) -> tuple[Run | None, str]:
+    wanted = call.query("baseline").strip()
+    if not wanted or wanted == run_id:
+        return None, "A run cannot be its own baseline. Choose another." if wanted else ""
+    try:
+        return runs.get(tx, wanted), ""
+    except Missing:
+        return None, f"There is no run {wanted[:40]!r} to compare with. Choose another."
+
+
+def _parent(tx: Tx, run: Run) -> RunInfo | None:
+    wanted = run.tag(run_view.PARENT_TAG)
+    try:
+        return runs.info(tx, wanted) if wanted else None
+    except Missing:
+        return None
+
+
+def _children(tx: Tx, run: Run) -> RunList:
+    return run_views.summaries(
+        tx, experiment_ids=[run.info.experiment_id], limit=_CHILDREN,
+        filter=f"tags.`{run_view.PARENT_TAG}` = '{run.info.run_id}'",
+    )  # fmt: skip
+
+
+def _siblings(tx: Tx, run: Run) -> list[RunSummary]:
+    found = run_views.summaries(tx, experiment_ids=[run.info.experiment_id], metrics=[], limit=_SIBLINGS)
+    return [each for each in found.runs if each.run_id != run.info.run_id]
 
 
 def _frame(data: RunData) -> Frame:
@@ -113,51 +207,89 @@ def _frame(data: RunData) -> Frame:
     )
 
 
-def _extras(data: RunData, call: Call) -> dict[str, Any]:  # noqa: ARG001  all is in the data
-    info = data.run.info
+def _extras(data: RunData, call: Call) -> dict[str, Any]:
+    info, view = data.run.info, data.view
+    groups = run_view.metric_groups(data.run, data.sizes, data.baseline, data.find)
+    params = run_view.param_rows(data.run, data.baseline, data.find_param)
+    graphs = [file for file in data.files if file.path.endswith(GRAPH_ENDINGS)]
     return {
-        "charts": [curve(each.key, each.steps, each.values) for each in data.curves],
+        "groups": _capped(groups),
+        "metric_count": sum(len(group.rows) for group in groups),
+        "headline": run_view.headline(groups),
+        "drawn": {
+            each.key: curve(
+                each.key, each.line.x(view.x), each.line.values, axis=view.x, log=view.log, smooth=view.smooth
+            )
+            for each in data.curves
+        },
+        "axes": AXES,
+        "params": params[:_MOST_PARAMS],
+        "param_count": len(params),
+        "changed_params": sum(row.change not in ("", "same") for row in params),
+        "difference": run_view.difference_words,
+        "value": run_view.value_words,
         "took_ms": info.end_time - info.start_time if info.end_time else None,
         "strip": lineage(_columns(data)),
-        "lacking": _lacking(data),
-        "specs": [file for file in data.files if file.path.endswith(_SPEC_ENDINGS)],
-        "shown_tags": [(key, value) for key, value in data.run.tags if not key.startswith("mlflow.")],
-        "source": {key: value for key, value in data.run.tags if key.startswith("mlflow.source")},
-    }
+        "lacking": run_view.lacking(data.run, bool(data.registered), data.evidence is not None),
+        "note": data.run.tag(run_view.NOTE_TAG),
+        "tags": run_view.shown_tags(data.run),
+        "trees": _trees(data),
+        "file_count": len(data.files) + sum(len(model.files) for model in data.models),
+        "shown_files": _MOST_FILES,
+        "specs": graphs[:_MOST_GRAPHS],
+        "facts": run_view.environment(data.run, data.files, data.root, data.machine),
+        "baselines": _choices(data),
+        "kept": lambda *names: links.kept_fields(call.request, *names),
+        "link": lambda **values: links.changed(call.request, **values),
+        "compare_children": "/compare?" + "&".join(f"run={each.run_id}" for each in data.children.runs),
+    } | evidence_extras(data.evidence, None, call.query("metric"), [])  # fmt: skip
+
+
+def _capped(groups: list[run_view.Group]) -> list[run_view.Group]:
+    """The first rows of all groups together, as many as a page can hold."""
+    left = _MOST_ROWS
+    shown = []
+    for group in groups:
+        if left > 0:
+            shown.append(run_view.Group(name=group.name, rows=group.rows[:left]))
+            left -= len(group.rows)
+    return shown
+
+
+def _trees(data: RunData) -> list[tuple[run_view.Folder, str]]:
+    """Each tree of files with the query that its links carry."""
+    trees = [(run_view.tree(data.files[:_MOST_FILES], data.root), "")] if data.files else []
+    left = _MOST_FILES - len(data.files)
+    for model in data.models:
+        if model.files and left > 0:
+            trees.append((run_view.tree(model.files[:left], model.root, model.name), f"?model={model.model_id}"))
+            left -= len(model.files)
+    return trees
+
+
+def _choices(data: RunData) -> list[tuple[str, str]]:
+    """(run id, name) of runs to compare with: the chosen one, the parent, then the newest of the experiment."""
+    found = {} if data.baseline is None else {data.baseline.info.run_id: data.baseline.info.name}
+    found |= {each.run_id: each.name for each in data.siblings if each.run_id not in found}
+    return list(found.items())
 
 
 def _columns(data: RunData) -> list[list[Node]]:
     run = data.run
     tables = [Node("dataset", each.name or each.digest[:12], "both") for each in run.datasets[:4]]
+    read = [Node("model read", each.model_id, "ds") for each in run.models if each.direction == "input"][:2]
+    logged = [Node("model", each.name, "ds", "#files") for each in data.models[:4]]
     versions = [
         Node("version", f"{each.model} v{each.version}", "ds", f"/models/{each.model}/versions/{each.version}/gate")
         for each in data.registered[:4]
     ]
-    return [tables, [Node("run", run.info.name, "ds")], versions]
-
-
-def _lacking(data: RunData) -> list[str]:
-    """What an unfinished or bare run still lacks before anybody can judge it."""
-    run, missing = data.run, []
-    if run.info.status == "RUNNING":
-        missing.append("it has not ended")
-    if not run.metrics:
-        missing.append("no metric was logged")
-    if not run.params:
-        missing.append("no parameter was logged")
-    if not data.registered:
-        missing.append("no version was registered from it")
-    elif data.evidence is None:
-        missing.append("its version was not evaluated")
-    return missing
-
-
-async def _metric(call: Call) -> Response:
-    """The points of one metric for the zoomable chart."""
-    run_id, key = call.path("run_id"), call.query("key")
-    return json_response(await call.read(lambda tx: _curve(tx, run_id, key, _SERVED_POINTS)))
+    use = [
+        Node("in use as", f"{alias} of {each.model}", "eng", f"/models/{each.model}")
+        for each in data.registered[:4] for alias in each.aliases
+    ][:4]  # fmt: skip
+    return [tables + read, [Node("run", run.info.name, "ds")], logged, versions, use]
 
 
 PAGE = Page("/runs/{run_id}", "run.html", _load, _frame, extras=_extras)
 
-ROUTES = [Route("GET", "/runs/{run_id}/curve.json", Permission.READ, _metric), *PAGE.routes]
+ROUTES = PAGE.routes

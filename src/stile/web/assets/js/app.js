@@ -1,6 +1,7 @@
 // Enhancement only: every page reads and every decision works without this file.
 import "htmx.org/dist/htmx.esm.js";
 import { startCharts } from "./charts.js";
+import { startCurves } from "./curves.js";
 import { startForms } from "./forms.js";
 import { startKeys } from "./keys.js";
 import { startLive } from "./live.js";
@@ -12,4 +13,5 @@ startTimes();
 startKeys();
 startForms();
 startCharts();
+startCurves();
 startLive();

@@ -1,16 +1,11 @@
-// Islands are loaded only when somebody opens them; the SVG drawn by the server and its table stand without them.
+// Graphs are drawn only when they come into view; their finding and their table stand without them.
 async function open(figure) {
   if (figure.dataset.loaded) return;
   figure.dataset.loaded = "1";
   const stage = figure.querySelector("[data-stage]");
   try {
-    if (figure.dataset.vega) {
-      const { drawVega } = await import("./vega.js");
-      await drawVega(stage, figure.dataset.vega);
-    } else {
-      const { drawCurve } = await import("./curve.js");
-      await drawCurve(stage, figure.dataset.curve);
-    }
+    const { drawVega } = await import("./vega.js");
+    await drawVega(stage, figure.dataset.vega);
     figure.dataset.drawn = "1";
   } catch (error) {
     delete figure.dataset.loaded;
@@ -19,12 +14,6 @@ async function open(figure) {
 }
 
 export function startCharts() {
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest("button[data-draw]");
-    if (!button) return;
-    button.hidden = true;
-    open(button.closest("figure"));
-  });
   const watcher = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       if (!entry.isIntersecting) continue;
@@ -35,7 +24,7 @@ export function startCharts() {
   const watch = () => document.querySelectorAll("figure[data-vega][data-eager]:not([data-loaded])").forEach((figure) => watcher.observe(figure));
   requestIdleCallback ? requestIdleCallback(watch) : setTimeout(watch, 200);
   addEventListener("stile:theme", () => {
-    for (const figure of document.querySelectorAll("figure[data-drawn]")) {
+    for (const figure of document.querySelectorAll("figure[data-vega][data-drawn]")) {
       delete figure.dataset.loaded;
       open(figure);
     }

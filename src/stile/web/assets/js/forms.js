@@ -26,5 +26,7 @@ export function startForms() {
   document.addEventListener("change", (event) => {
     if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();
   });
-  for (const element of document.querySelectorAll("[data-js]")) element.hidden = false;
+  const show = () => document.querySelectorAll("[data-js]").forEach((element) => (element.hidden = false));
+  show();
+  document.addEventListener("htmx:after:swap", show);
 }

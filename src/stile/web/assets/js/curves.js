@@ -1,0 +1,245 @@
+// Curves of a page: drawn while they are on the screen, in the way the bar above them and the address say.
+// The server sends thinned points for all that came into view at once; a running run tells what is new.
+const MOST_KEYS = 24;
+const GATHER_MS = 60;
+const REFRESH_MS = 1000;
+const REGET_MS = 4000;
+
+const charts = new Map(); // figure -> {lines, plot, visible}
+let observer = null;
+let gathering = 0;
+const wanted = new Set();
+
+const section = () => document.querySelector("[data-curves]");
+const bar = () => document.querySelector("form[data-look]");
+
+function view() {
+  const form = bar(), query = new URLSearchParams(location.search);
+  const fields = form ? new FormData(form) : query;
+  return {
+    x: fields.get("x") || "step",
+    log: fields.get("log") === "1",
+    smooth: Number(fields.get("smooth") || 0),
+    from: query.get("from"),
+    to: query.get("to"),
+  };
+}
+
+// The address is the state: what is chosen here can be sent to somebody else.
+function remember(changes) {
+  const url = new URL(location.href);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value == null || value === "" || value === "0" || (name === "x" && value === "step")) url.searchParams.delete(name);
+    else url.searchParams.set(name, value);
+  }
+  url.searchParams.delete("said");
+  history.replaceState(history.state, "", url);
+  const main = document.getElementById("main");
+  if (main?.hasAttribute("hx-get")) main.setAttribute("hx-get", url.pathname + url.search);
+  for (const [name, value] of Object.entries(changes)) {
+    for (const hidden of document.querySelectorAll(`main form[method=get] input[type=hidden][name="${name}"]`)) hidden.value = value ?? "";
+  }
+}
+
+async function draw(figure) {
+  const chart = charts.get(figure);
+  if (!chart?.lines || !chart.visible) return;
+  const { drawLines } = await import("./curve.js");
+  if (!chart.visible || !figure.isConnected) return;
+  chart.plot?.stop();
+  const stage = figure.querySelector("[data-stage]");
+  figure.dataset.drawn = "1";
+  chart.plot = drawLines(stage, chart.lines, view(), { shape: figure.dataset.shape || "small", onZoom: zoom });
+  const finding = figure.querySelector("[data-finding]");
+  if (finding && (!finding.textContent || section()?.dataset.stream)) finding.textContent = describe(chart.lines);
+}
+
+function describe([line]) {
+  if (!line?.values.length) return "No points that can be drawn.";
+  const odd = line.not_numbers ? `; ${line.not_numbers} of ${line.total} points are not numbers` : "";
+  return `${line.key} is at ${+line.values.at(-1).toPrecision(5)}${odd}.`;
+}
+
+function ask(figure) {
+  wanted.add(figure);
+  gathering ||= setTimeout(fetchAll, GATHER_MS);
+}
+
+async function fetchAll() {
+  gathering = 0;
+  const figures = [...wanted].filter((figure) => figure.isConnected).slice(0, MOST_KEYS);
+  figures.forEach((figure) => wanted.delete(figure));
+  if (wanted.size) gathering = setTimeout(fetchAll, GATHER_MS);
+  if (!figures.length || !section()) return;
+  const { x, from, to } = view();
+  const url = new URL(section().dataset.curves, location.href);
+  for (const figure of figures) url.searchParams.append("key", figure.dataset.curve);
+  url.searchParams.set("x", x);
+  if (from) url.searchParams.set("from", from);
+  if (to) url.searchParams.set("to", to);
+  if (!figures[0].dataset.shape) url.searchParams.set("most", "600");
+  const begun = performance.now();
+  try {
+    const answer = await fetch(url, { headers: { Accept: "application/json" } });
+    if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+    const { curves } = await answer.json();
+    pause = Math.max(REFRESH_MS, 10 * (performance.now() - begun));
+    for (const figure of figures) {
+      const chart = charts.get(figure);
+      if (!chart) continue;
+      chart.lines = curves.filter((line) => line.key === figure.dataset.curve).map((line) => ({ name: line.name ?? line.key, place: line.place ?? 0, ...line }));
+      draw(figure);
+    }
+  } catch (error) {
+    for (const figure of figures) if (!figure.dataset.drawn) figure.querySelector("[data-stage]").textContent = `Not drawn: ${error.message}.`;
+  }
+}
+
+function look(entries) {
+  for (const { target, isIntersecting } of entries) {
+    const chart = charts.get(target);
+    if (!chart) continue;
+    chart.visible = isIntersecting;
+    if (!isIntersecting) {
+      chart.plot?.stop();
+      chart.plot = null;
+    } else if (chart.lines && !chart.stale) draw(target);
+    else {
+      chart.stale = false;
+      ask(target);
+    }
+  }
+}
+
+function adopt() {
+  observer ??= new IntersectionObserver(look, { rootMargin: "400px 0px" });
+  for (const [figure, chart] of charts) {
+    if (figure.isConnected) continue;
+    observer.unobserve(figure);
+    chart.plot?.stop();
+    charts.delete(figure);
+  }
+  for (const figure of document.querySelectorAll("figure[data-curve]")) {
+    if (charts.has(figure)) continue;
+    charts.set(figure, { lines: null, plot: null, visible: false, stale: false });
+    observer.observe(figure);
+  }
+}
+
+function redraw({ again = false } = {}) {
+  for (const [figure, chart] of charts) {
+    if (again && chart.visible) ask(figure);
+    else if (again) chart.stale = true;
+    else draw(figure);
+  }
+}
+
+function zoom(from, to) {
+  remember({ from, to });
+  const button = document.querySelector("[data-unzoom]");
+  if (button) button.hidden = from == null;
+  redraw({ again: true });
+}
+
+function narrow(input) {
+  const what = input.dataset.narrows, text = input.value.trim().toLowerCase();
+  for (const row of document.querySelectorAll(`[data-rows="${what}"] [data-name]`)) row.hidden = !row.dataset.name.toLowerCase().includes(text);
+  if (what !== "metrics") return;
+  for (const figure of document.querySelectorAll("figure[data-curve]")) figure.hidden = !figure.dataset.name.toLowerCase().includes(text);
+  for (const group of document.querySelectorAll("[data-group]")) group.hidden = !group.querySelector("figure:not([hidden])");
+}
+
+// A value that is chosen is not a form half filled in: the page may still be refreshed around it.
+function settle(field) {
+  if (field.type === "radio") for (const other of document.getElementsByName(field.name)) other.defaultChecked = other.checked;
+  else if (field.type === "checkbox") field.defaultChecked = field.checked;
+  else field.defaultValue = field.value;
+}
+
+function changed(event) {
+  const field = event.target;
+  if (field.matches("[data-narrows]")) {
+    narrow(field);
+    remember({ [field.name]: field.value.trim() });
+    settle(field);
+    return;
+  }
+  if (!field.form?.matches("form[data-look]")) return;
+  settle(field);
+  if (field.name === "smooth") field.form.querySelector("output").textContent = Number(field.value) ? Number(field.value).toFixed(2) : "off";
+  remember({ [field.name]: field.type === "checkbox" ? (field.checked ? "1" : "") : field.value, ...(field.name === "x" ? { from: null, to: null } : {}) });
+  if (field.name === "x") document.querySelector("[data-unzoom]").hidden = true;
+  redraw({ again: field.name === "x" });
+}
+
+let source = null, pause = REFRESH_MS, refreshing = 0, regetting = 0;
+const changedKeys = new Set();
+
+function reget() {
+  regetting ||= setTimeout(() => {
+    regetting = 0;
+    document.getElementById("main")?.dispatchEvent(new CustomEvent("live"));
+  }, REGET_MS);
+}
+
+const shown = (value) => (value == null ? "not a number" : Number.isInteger(value) && Math.abs(value) < 1e6 ? `${value}` : value && (Math.abs(value) >= 1e6 || Math.abs(value) < 1e-5) ? value.toExponential(2) : value.toFixed(Math.abs(value) >= 1000 ? 1 : 4));
+
+function news(points) {
+  for (const [key, { value, step }] of Object.entries(points)) {
+    const cells = document.querySelectorAll(`[data-latest="${CSS.escape(key)}"]`);
+    if (!cells.length) reget();
+    for (const cell of cells) cell.textContent = shown(value);
+    for (const cell of document.querySelectorAll(`[data-step="${CSS.escape(key)}"]`)) cell.textContent = step;
+    if (step > 0 && !document.querySelector(`figure[data-curve="${CSS.escape(key)}"]`)) reget();
+    changedKeys.add(key);
+  }
+  refreshing ||= setTimeout(() => {
+    refreshing = 0;
+    for (const [figure, chart] of charts) {
+      if (!changedKeys.has(figure.dataset.curve)) continue;
+      if (chart.visible) ask(figure);
+      else chart.stale = true;
+    }
+    changedKeys.clear();
+  }, pause);
+}
+
+function listen() {
+  const path = section()?.dataset.stream;
+  if (!path || document.hidden) {
+    source?.close();
+    source = null;
+    return;
+  }
+  if (source) return;
+  source = new EventSource(path);
+  source.addEventListener("points", (event) => news(JSON.parse(event.data)));
+  source.addEventListener("ended", () => {
+    source.close();
+    source = null;
+    delete section()?.dataset.stream;
+    redraw({ again: true });
+    reget();
+  });
+}
+
+export function startCurves() {
+  if (!section() && !document.querySelector("[data-narrows]")) return;
+  adopt();
+  document.querySelectorAll("[data-narrows]").forEach((input) => input.value && narrow(input));
+  document.addEventListener("input", changed);
+  document.addEventListener("submit", (event) => event.target.matches("form[data-look], form:has([data-narrows])") && event.preventDefault());
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-unzoom]")) return;
+    event.preventDefault();
+    zoom(null, null);
+  });
+  addEventListener("stile:theme", () => redraw());
+  document.addEventListener("visibilitychange", listen);
+  document.addEventListener("htmx:after:swap", () => {
+    adopt();
+    document.querySelectorAll("[data-narrows]").forEach((input) => input.value && narrow(input));
+    listen();
+  });
+  listen();
+}

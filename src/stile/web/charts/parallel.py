@@ -1,0 +1,61 @@
+"""Runs as lines across several axes: which settings lead to which outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from stile.web.charts.axes import Ruler
+from stile.web.charts.chart import Chart
+from stile.web.charts.curves import ink
+from stile.web.charts.scatter import Dot
+from stile.web.charts.svg import el, line, path, text
+
+_HEIGHT, _TOP, _BOTTOM = 320.0, 40.0, 304.0
+_GAP, _EDGE = 152.0, 64.0
+_LETTERS = 18
+
+
+def parallel(dots: Sequence[Dot], rulers: Sequence[Ruler]) -> Chart:
+    """One line for each run, through its place on every axis; a line has a gap where a value is missing.
+
+    The last axis is meant to be the outcome.
+    """
+    width = _EDGE * 2 + _GAP * (len(rulers) - 1)
+    scales = [ruler.scale(_BOTTOM, _TOP) for ruler in rulers]
+    parts: list[Markup] = []
+    for dot in dots:
+        points = [
+            (_EDGE + _GAP * at, scale(ruler.places[dot.id])) if dot.id in ruler.places else None
+            for at, (ruler, scale) in enumerate(zip(rulers, scales, strict=True))
+        ]
+        if sum(point is not None for point in points) > 1:
+            drawn = path(points, f"{ink(dot.place)} c-stroke line")
+            parts.append(el("a", el("title", dot.name), drawn, href=dot.url, aria_label=dot.name))
+    for at, (ruler, scale) in enumerate(zip(rulers, scales, strict=True)):
+        parts += _axis(
+            ruler, scale.start, scale.end, _EDGE + _GAP * at, [(scale(p), label) for p, label in ruler.marks]
+        )
+    title = "Runs across " + ", ".join(ruler.name for ruler in rulers)
+    drawing = el(
+        "svg", el("title", title), *parts, class_="strip parallel", viewBox=f"0 0 {width:g} {_HEIGHT:g}", width=width,
+        height=_HEIGHT, role="group", aria_label=title,
+    )  # fmt: skip
+    return Chart(
+        finding=f"{len(dots)} runs, one line each, from {rulers[0].name} to {rulers[-1].name}.", drawing=drawing
+    )
+
+
+def _axis(ruler: Ruler, bottom: float, top: float, x: float, marks: Sequence[tuple[float, str]]) -> list[Markup]:
+    name = ruler.name if len(ruler.name) <= _LETTERS else "…" + ruler.name[1 - _LETTERS :]
+    parts = [
+        line(x, bottom, x, top, "c-axis"),
+        el("text", el("title", ruler.name), name, x=x, y=top - 22.0, text_anchor="middle", class_="strong"),
+    ]
+    if ruler.log:
+        parts.append(text(x, top - 8, "log scale", anchor="middle"))
+    for y, label in marks:
+        # A label has its own ground, because lines run behind it.
+        parts.append(text(x + 6, y + 4, label, class_="halo"))
+    return parts
