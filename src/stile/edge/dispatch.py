@@ -177,8 +177,10 @@ class Dispatcher:
 
     def _no_route(self, request: Request, known: list[str]) -> Response:
         if known:
-            response = error_response(
-                Missing(f"{request.url.path} does not know {request.method}. It knows {', '.join(known)}.")
+            neighbour = self.table.find(known[0], request.url.path)[0]
+            render = neighbour.on_error if neighbour is not None else plain_error
+            response = render(
+                Missing(f"{request.url.path} does not know {request.method}. It knows {', '.join(known)}."), request
             )
             response.status_code = 405
             response.headers["Allow"] = ", ".join(known)

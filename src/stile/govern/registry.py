@@ -134,7 +134,7 @@ def create_version(
 
     Raises:
         Missing: there is no such model.
-        Invalid: the source is none of these.
+        Invalid: the source is none of these, or lies with another run than the one it is said to come from.
     """
     row = model(tx, name).row
     root = resolve(tx, source)
@@ -144,6 +144,13 @@ def create_version(
         model_id = source[len("models:/") :].partition("/")[0]
     if model_id and not run_id:
         run_id = logged_models.get(tx, model_id).source_run_id
+    made_by = _run_of(tx, root)
+    if run_id and root and made_by != run_id and not source.startswith("models:/") and "/models/m-" not in root:
+        raise Invalid(
+            f"Invalid model version source: the files at {source[:200]!r} are not in the folder of run {run_id}. "
+            "Give the run that made them, or the address of this run's own files."
+        )
+    run_id = run_id or made_by
     number = model_records.next_version(tx, row)
     snapshot = f"{RESERVED}/{row}/{number}" if root else ""
     files = artifacts.view(tx, source=root, target=snapshot) if root else []
@@ -184,15 +191,25 @@ def describe_version(tx: Tx, name: str, number: int, description: str) -> ModelV
     return version(tx, name, number)
 
 
+def canonical_stage(stage: str) -> str:
+    """A stage as MLflow writes it, whatever the case it was given in.
+
+    Raises:
+        Invalid: there is no such stage.
+    """
+    canonical = next((known for known in STAGES if known.lower() == stage.lower()), None)
+    if canonical is None:
+        raise Invalid(f"Invalid Model Version stage: {stage[:80]!r}. It is one of {', '.join(STAGES)}.")
+    return canonical
+
+
 def set_stage(tx: Tx, name: str, number: int, stage: str, *, archive_existing: bool = False) -> ModelVersion:
     """MLflow's old stage of a version. It promotes nothing here: decisions move aliases.
 
     Raises:
         Guarded: the model belongs to a use case and the stage is Production.
     """
-    canonical = next((known for known in STAGES if known.lower() == stage.lower()), None)
-    if canonical is None:
-        raise Invalid(f"Invalid Model Version stage: {stage!r}. It is one of {', '.join(STAGES)}.")
+    canonical = canonical_stage(stage)
     found = version(tx, name, number)
     if canonical == "Production" and use_cases.exists(tx, name):
         raise Guarded(f"{name} is governed: a version goes into production by a decision. Open a promotion instead.")
@@ -340,6 +357,17 @@ def resolve(tx: Tx, source: str) -> str:
         f"Invalid model version source: {source[:200]!r}. It must be a models:/, runs:/ or mlflow-artifacts:/ address, "
         "or the address of a remote store. Paths on the server or on a client are not accepted."
     )
+
+
+def _run_of(tx: Tx, root: str) -> str:
+    """The run in whose folder ``root`` lies; '' when it is in none's."""
+    segments = root.split("/")
+    for index, segment in enumerate(segments[1:]):
+        if segment == "artifacts" and runs.exists(tx, segments[index]):
+            base = ours(runs.info(tx, segments[index]).artifact_uri)
+            if base is not None and f"{root}/".startswith(f"{base}/"):
+                return segments[index]
+    return ""
 
 
 def _below(base: str, path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from stile.kernel.errors import Exists, Invalid, Missing
 from stile.store.database import Tx
@@ -10,8 +10,12 @@ from stile.train import experiment_records as records
 from stile.train import limits, run_records
 from stile.train.artifact_paths import SCHEME, checked_location
 from stile.train.experiment_records import Experiment
+from stile.train.run_values import DatasetSummary
 
 DEFAULT_ID = "0"
+_LONGEST_ID = 18
+_SEARCHED_FOR_DATASETS = 20
+_MOST_DATASETS = 1000
 
 
 def get(tx: Tx, experiment_id: str) -> Experiment:
@@ -20,7 +24,11 @@ def get(tx: Tx, experiment_id: str) -> Experiment:
     Raises:
         Missing: there is none with this id.
     """
-    found = records.by_id(tx, int(experiment_id)) if experiment_id.isdecimal() and len(experiment_id) < 19 else None
+    found = (
+        records.by_id(tx, int(experiment_id))
+        if experiment_id.isdecimal() and len(experiment_id) <= _LONGEST_ID
+        else None
+    )
     if found is None:
         raise Missing(f"No Experiment with id={experiment_id} exists.")
     return found
@@ -73,17 +81,27 @@ def rename(tx: Tx, experiment_id: str, name: str) -> None:
 
 
 def delete(tx: Tx, experiment_id: str) -> None:
-    """Put an experiment and its runs aside; ``restore`` brings both back."""
-    experiment = active(tx, experiment_id)
+    """Put an experiment and its runs aside; ``restore`` brings both back.
+
+    Raises:
+        Missing: there is no such experiment, or it is deleted already.
+    """
+    experiment = get(tx, experiment_id)
+    if experiment.lifecycle != "active":
+        raise Missing(f"No active Experiment with id={experiment_id} exists: it is deleted already.")
     records.set_lifecycle(tx, experiment.row_id, "deleted")
     run_records.delete_with_experiment(tx, experiment.row_id)
 
 
 def restore(tx: Tx, experiment_id: str) -> None:
-    """Bring a deleted experiment back, with the runs that went away with it."""
+    """Bring a deleted experiment back, with the runs that went away with it.
+
+    Raises:
+        Missing: there is no such experiment, or it is not deleted.
+    """
     experiment = get(tx, experiment_id)
     if experiment.lifecycle != "deleted":
-        raise Invalid(f"The experiment {experiment_id} is not deleted, so it cannot be restored.")
+        raise Missing(f"No deleted Experiment with id={experiment_id} exists: it is active.")
     records.set_lifecycle(tx, experiment.row_id, "active")
     run_records.restore_with_experiment(tx, experiment.row_id)
 
@@ -102,6 +120,18 @@ def drop_tag(tx: Tx, experiment_id: str, key: str) -> None:
     """
     if not records.drop_tag(tx, active(tx, experiment_id).row_id, key):
         raise Missing(f"No tag with name: {key} in experiment with id {experiment_id}.")
+
+
+def datasets(tx: Tx, experiment_ids: Sequence[str]) -> list[DatasetSummary]:
+    """Datasets that runs of these experiments have read; at most 1,000.
+
+    Raises:
+        Invalid: no experiment is named, or more than 20 are.
+    """
+    if not 0 < len(experiment_ids) <= _SEARCHED_FOR_DATASETS:
+        raise Invalid(f"Name 1 to {_SEARCHED_FOR_DATASETS} experiment_ids; there are {len(experiment_ids)}.")
+    known = [int(id) for id in experiment_ids if id.isdecimal() and len(id) <= _LONGEST_ID]
+    return run_records.datasets_read(tx, known, _MOST_DATASETS) if known else []
 
 
 def active(tx: Tx, experiment_id: str) -> Experiment:

@@ -65,6 +65,23 @@ def check_length(what: str, value: str, limit: int) -> None:
         raise Invalid(f"{what} exceeds the maximum length of {limit} characters (it has {len(value)}).")
 
 
+def cut(value: str, limit: int) -> str:
+    """The first ``limit`` characters of a param's or tag's value.
+
+    Longer values are cut rather than refused: clients log long texts unasked (autologging does), and a refusal ends
+    the training they were to describe.
+    Source: ``MLFLOW_TRUNCATE_LONG_VALUES``, which a genuine server has on.
+    """
+    return value if len(value) <= limit else value[:limit]
+
+
+def check_logged_model_name(name: str) -> None:
+    """Refuse a logged model's name that could not be a part of a path."""
+    if any(character in name for character in "/:.%\"'"):
+        raise Invalid(f"Invalid model name: {name[:80]!r}. A name must not contain / : . % \" or '.")
+    check_length("Model name", name, KEY_LENGTH)
+
+
 def check_batch(metrics: int, params: int, tags: int) -> None:
     """Refuse a batch with more items than one call may carry."""
     for kind, count, limit in (
@@ -83,6 +100,14 @@ def check_int64(what: str, value: int) -> None:
     """Refuse a number that does not fit 64 bits."""
     if not -INT64 <= value < INT64:
         raise Invalid(f"{what} does not fit a 64-bit number: {value}.")
+
+
+def check_time(key: str, at: int) -> None:
+    """Refuse a time before 1970."""
+    if at < 0:
+        raise Invalid(
+            f"Invalid value {at} for parameter 'timestamp' of metric {key!r}: milliseconds since 1970 are >= 0."
+        )
 
 
 def check_experiment_name(name: str) -> None:

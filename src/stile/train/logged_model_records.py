@@ -157,7 +157,7 @@ def _of_rows(tx: Tx, rows: Sequence[Row]) -> list[LoggedModel]:
         params[model][key] = value
     for model, key, run_id, name, digest, step, at, number in tx.all(
         "SELECT model, key, run_id, dataset_name, dataset_digest, step, at, value "
-        f"FROM logged_model_metrics WHERE model {where} ORDER BY key",
+        f"FROM logged_model_metrics WHERE model {where} ORDER BY key, at, step, dataset_name",
         ids,
     ):
         value = math.nan if number is None else number

@@ -29,7 +29,7 @@ def create(
 ) -> LoggedModel:
     """A new model whose files are about to be uploaded."""
     experiment = experiments.active(tx, experiment_id)
-    limits.check_length("Model name", name, 250)
+    limits.check_logged_model_name(name)
     model_id = "m-" + tx.new_hex()
     row = records.add(
         tx,

@@ -11,7 +11,7 @@ from operator import attrgetter
 from stile.store.database import Row, Tx
 from stile.train import run_keys
 from stile.train.run_keys import blocks, marks
-from stile.train.run_values import InputDataset, Latest, Run, RunInfo, RunModel
+from stile.train.run_values import DatasetSummary, InputDataset, Latest, Run, RunInfo, RunModel
 
 _KEY = attrgetter("key")
 _INFO = "id, run_id, experiment, name, user_id, status, start_time, end_time, artifact_uri, lifecycle, created_by"
@@ -125,6 +125,21 @@ def add_dataset(tx: Tx, experiment: int, dataset: InputDataset) -> int:
             ),
         )  # fmt: skip
     return int(found)
+
+
+def datasets_read(tx: Tx, experiments: Sequence[int], most: int) -> list[DatasetSummary]:
+    """Datasets that active runs of these experiments have read, once per context; at most ``most``."""
+    rows = tx.all(
+        "SELECT DISTINCT d.experiment, d.name, d.digest, i.context FROM input_datasets d "
+        "JOIN run_inputs i ON i.dataset = d.id JOIN runs r ON r.id = i.run "
+        f"WHERE d.experiment IN ({marks(experiments)}) AND r.lifecycle = 'active' "
+        "ORDER BY d.experiment, d.name, d.digest, i.context LIMIT ?",
+        (*experiments, most),
+    )
+    return [
+        DatasetSummary(experiment_id=str(experiment), name=name, digest=digest, context=context)
+        for experiment, name, digest, context in rows
+    ]
 
 
 def add_input(tx: Tx, run: int, dataset: int, *, context: str, tags: Mapping[str, str]) -> None:

@@ -215,7 +215,8 @@ def _condition(clause: Clause, key: int | None) -> Part:
     if clause.op in ("IS NULL", "IS NOT NULL"):
         negation = "NOT " if clause.op == "IS NULL" else ""
         return Part(f"{negation}EXISTS (SELECT 1 FROM {table} f WHERE f.run = r.id AND f.key = ?)", (key,))
-    inner = search_sql.comparison("f.value", clause.op, clause.value)
+    compared = search_sql.metric if clause.entity == "metric" else search_sql.comparison
+    inner = compared("f.value", clause.op, clause.value)
     return Part(
         f"EXISTS (SELECT 1 FROM {table} f WHERE f.run = r.id AND f.key = ? AND {inner.sql})", (key, *inner.params)
     )

@@ -60,6 +60,15 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
 
 
+class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset that runs of an experiment have read, in one context (training, evaluation, ...)."""
+
+    experiment_id: str
+    name: str
+    digest: str
+    context: str
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A run with all that was logged to it; keys in alphabetical order."""
 

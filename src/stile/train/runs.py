@@ -6,6 +6,7 @@ Everything a batch carries is written in one transaction: one refused parameter 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,8 @@ def create(
     experiment = experiments.active(tx, experiment_id)
     given = dict(tags)
     for key, value in given.items():
-        _check_tag(key, value)
+        limits.check_key("tag", key)
+        given[key] = limits.cut(value, limits.TAG_VALUE_LENGTH)
     tagged = given.get(NAME_TAG, "")
     if name and tagged and name != tagged:
         raise Invalid(
@@ -91,6 +93,11 @@ def get(tx: Tx, run_id: str) -> Run:
         Missing: there is no such run.
     """
     return run_records.load(tx, [_head(tx, run_id)[0]])[0]
+
+
+def exists(tx: Tx, run_id: str) -> bool:
+    """Whether there is such a run, deleted or not."""
+    return run_records.head(tx, run_id) is not None
 
 
 def info(tx: Tx, run_id: str) -> RunInfo:
@@ -141,6 +148,7 @@ def restore(tx: Tx, run_id: str) -> None:
 def log_metric(tx: Tx, run_id: str, key: str, point: Point) -> None:
     """One point of one metric."""
     limits.check_key("metric", key)
+    limits.check_time(key, point.at)
     row, experiment = active(tx, run_id)
     one = packed.piece(Columns((point.at,), (point.step,), (point.value,)))
     series_records.append(tx, row, experiment, {run_keys.intern(tx, key): one})
@@ -164,7 +172,6 @@ def log_param(tx: Tx, run_id: str, key: str, value: str) -> None:
 
 def set_tag(tx: Tx, run_id: str, key: str, value: str) -> None:
     """One tag; the tag ``mlflow.runName`` is the run's name."""
-    _check_tag(key, value)
     row, experiment = active(tx, run_id)
     _put_tag(tx, row, experiment, key, value)
 
@@ -193,11 +200,10 @@ def log_batch(
     metrics = metrics or {}
     limits.check_batch(sum(piece.size for piece in metrics.values()), len(params), len(tags))
     row, experiment = active(tx, run_id)
-    within: dict[str, str] = {}
+    if len({key for key, _ in params}) != len(params):
+        twice = sorted(key for key, count in Counter(key for key, _ in params).items() if count > 1)
+        raise Invalid(f"Duplicate parameter keys have been submitted: {twice[:5]}. Nothing was stored.")
     for key, value in params:
-        if within.setdefault(key, value) != value:
-            raise Invalid(f"Duplicate parameter keys have been submitted: {key!r} with two values. Nothing was stored.")
-    for key, value in within.items():
         _put_param(tx, row, experiment, key, value)
     for key in metrics:
         limits.check_key("metric", key)
@@ -205,7 +211,6 @@ def log_batch(
         numbers = run_keys.intern_all(tx, metrics)
         series_records.append(tx, row, experiment, {numbers[key]: piece for key, piece in metrics.items()})
     for key, value in tags:
-        _check_tag(key, value)
         _put_tag(tx, row, experiment, key, value)
 
 
@@ -283,7 +288,7 @@ def _head(tx: Tx, run_id: str) -> tuple[int, int, str]:
 
 def _put_param(tx: Tx, row: int, experiment: int, key: str, value: str) -> None:
     limits.check_key("param", key)
-    limits.check_length("Param value", value, limits.PARAM_VALUE_LENGTH)
+    value = limits.cut(value, limits.PARAM_VALUE_LENGTH)
     number = run_keys.intern(tx, key)
     before = run_records.param(tx, row, number)
     if before is None:
@@ -296,14 +301,13 @@ def _put_param(tx: Tx, row: int, experiment: int, key: str, value: str) -> None:
 
 
 def _put_tag(tx: Tx, row: int, experiment: int, key: str, value: str) -> None:
+    limits.check_key("tag", key)
+    if key == NAME_TAG and not value:
+        return  # a run has a name; an empty one changes nothing, as in MLflow
+    value = limits.cut(value, limits.TAG_VALUE_LENGTH)
     run_records.set_tag(tx, row, experiment, run_keys.intern(tx, key), value)
     if key == NAME_TAG:
         run_records.set_name(tx, row, value)
-
-
-def _check_tag(key: str, value: str) -> None:
-    limits.check_key("tag", key)
-    limits.check_length("Tag value", value, limits.TAG_VALUE_LENGTH)
 
 
 def _readable_name(run_id: str) -> str:

@@ -54,6 +54,12 @@ def comparison(column: str, op: str, value: Value) -> Part:
     return Part(f"{column} {op} ?", (value,))
 
 
+def metric(column: str, op: str, value: Value) -> Part:
+    """``column op value`` for a metric, whose NULL means NaN: it is not equal to any number."""
+    plain = comparison(column, op, value)
+    return Part(f"({plain.sql} OR {column} IS NULL)", plain.params) if op == "!=" else plain
+
+
 def indexed_text(column: str, op: str, value: Value) -> Part:
     """Like ``comparison``, with a condition on the first 100 characters that an index on them can answer."""
     plain = comparison(column, op, value)

@@ -75,7 +75,7 @@ def _number(run: Run, key: str, otherwise: float | None = None) -> float | None:
 _QUESTIONS = [
     ("", lambda r: True),
     ("metrics.auc > 0.4", lambda r: (r.metric("auc") or 0) > 0.4),
-    ("metrics.auc != 0.5", lambda r: _number(r, "auc") not in (None, 0.5)),
+    ("metrics.auc != 0.5", lambda r: r.metric("auc") not in (None, 0.5)),  # NaN is no number, so it is not 0.5
     (
         "metrics.auc >= 0.5 AND metrics.loss < 0.3",
         lambda r: _number(r, "auc", 0) >= 0.5 and _number(r, "loss", 9) < 0.3,

@@ -17,6 +17,7 @@ from stile.train import experiment_search, experiments
 from stile.train.run_search import View
 
 VIEWS = ("ACTIVE_ONLY", "DELETED_ONLY", "ALL")
+_VIEW_NUMBERS = dict(enumerate(VIEWS, 1))
 
 
 class _Create(msgspec.Struct):
@@ -34,18 +35,24 @@ class _One(msgspec.Struct):
 
 class _Search(msgspec.Struct):
     filter: str = ""
-    view_type: str = "ACTIVE_ONLY"
+    view_type: str | int = "ACTIVE_ONLY"
     max_results: int = 1000
     order_by: list[str] = []
     page_token: str = ""
 
 
-def view(text: str) -> View:
-    """ACTIVE_ONLY, DELETED_ONLY or ALL.
+class _DatasetSearch(msgspec.Struct):
+    experiment_ids: list[str] = []
+
+
+def view(text: str | int) -> View:
+    """ACTIVE_ONLY, DELETED_ONLY or ALL, by name or by its number in the protocol (1, 2, 3).
 
     Raises:
         Invalid: it is none of them.
     """
+    if isinstance(text, int):
+        text = _VIEW_NUMBERS.get(text, str(text))
     if not text:
         return "ACTIVE_ONLY"
     if text not in VIEWS:
@@ -158,6 +165,25 @@ async def _drop_tag(call: Call) -> Response:
     return done()
 
 
+async def _search_datasets(call: Call) -> Response:
+    """Datasets that runs of some experiments have read."""
+    body = decode(await call.body(), _DatasetSearch)
+    found = await call.read(lambda tx: experiments.datasets(tx, body.experiment_ids))
+    return reply(
+        {
+            "dataset_summaries": [
+                {
+                    "experiment_id": one.experiment_id,
+                    "name": one.name,
+                    "digest": one.digest,
+                    **({"context": one.context} if one.context else {}),
+                }
+                for one in found
+            ]
+        }
+    )
+
+
 ROUTES = routes(
     [
         ("POST", "experiments/create", Permission.TRACK, _create),
@@ -170,5 +196,6 @@ ROUTES = routes(
         ("POST", "experiments/restore", Permission.TRACK, _restore),
         ("POST", "experiments/set-experiment-tag", Permission.TRACK, _set_tag),
         ("POST", "experiments/delete-experiment-tag", Permission.TRACK, _drop_tag),
+        ("POST", "experiments/search-datasets", Permission.READ, _search_datasets),
     ]
 )

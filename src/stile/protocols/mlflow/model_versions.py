@@ -81,11 +81,11 @@ def message(tx: Tx, found: ModelVersion) -> wire.Json:
 
 def latest_of(tx: Tx, found: RegisteredModel, stages: Sequence[str] = ()) -> list[wire.Json]:
     """The newest version of each stage (of all stages when none are named)."""
+    wanted = {registry.canonical_stage(stage) for stage in stages}
     newest: dict[str, ModelVersion] = {}
     for version in version_records.of_model(tx, found.row):
         newest.setdefault(version.stage, version)
-    wanted = {stage.lower() for stage in stages}
-    return [message(tx, version) for stage, version in sorted(newest.items()) if not wanted or stage.lower() in wanted]
+    return [message(tx, version) for stage, version in sorted(newest.items()) if not wanted or stage in wanted]
 
 
 def _guard(call: Call, tx: Tx, name: str) -> None:

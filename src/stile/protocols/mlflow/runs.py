@@ -20,6 +20,7 @@ from stile.train.points import Point
 from stile.train.run_values import InputDataset
 
 _BULK_RUNS = 100
+_NOT_GIVEN = -1
 
 
 class _Create(msgspec.Struct):
@@ -48,6 +49,7 @@ class _Update(_Run):
 class _Metric(MetricIn):
     run_id: str = ""
     run_uuid: str = ""
+    timestamp: int = _NOT_GIVEN
 
 
 class _KeyValue(_Run):
@@ -64,7 +66,7 @@ class _Batch(_Run):
 class _Search(msgspec.Struct):
     experiment_ids: list[str] = []
     filter: str = ""
-    run_view_type: str = ""
+    run_view_type: str | int = ""
     max_results: int = 1000
     order_by: list[str] = []
     page_token: str = ""
@@ -155,6 +157,8 @@ async def _log_metric(call: Call) -> Response:
     need(body.key, "key")
     if body.value == "":
         need("", "value")
+    if body.timestamp == _NOT_GIVEN:
+        need("", "timestamp")
     metric = (body.key, body.point())
     await call.write(lambda tx: _put_metric(tx, run_id, body, metric))
     return done()
@@ -278,7 +282,7 @@ async def _history(call: Call) -> Response:
     """All points of a metric of one run."""
     run_id = need(call.query("run_id") or call.query("run_uuid"), "run_id")
     key = need(call.query("metric_key"), "metric_key")
-    most = call.query_int("max_results", 0, high=2**31 - 1)
+    most = call.query_int("max_results", 0, low=1, high=2**31 - 1)
     token = call.query("page_token")
 
     def work(tx: Tx) -> bytes:

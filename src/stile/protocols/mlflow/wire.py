@@ -20,6 +20,7 @@ from starlette.responses import Response
 from stile.kernel.errors import Invalid
 from stile.train.artifacts import ListedEntry
 from stile.train.experiment_records import Experiment
+from stile.train.limits import check_time
 from stile.train.logged_model_records import LoggedModel
 from stile.train.points import Columns, Piece, Point, piece
 from stile.train.run_values import Run, RunInfo
@@ -281,7 +282,9 @@ def _piece(metrics: list[MetricIn]) -> Piece:
     values: list[Any] = [metric.value for metric in metrics]
     if set(map(type, values)) != {float}:
         values = list(map(number, values))
-    return piece(Columns([metric.timestamp for metric in metrics], [metric.step for metric in metrics], values))
+    times = [metric.timestamp for metric in metrics]
+    check_time(metrics[0].key, min(times))
+    return piece(Columns(times, [metric.step for metric in metrics], values))
 
 
 def _without_nulls(body: bytes, kind: type[T]) -> T:
