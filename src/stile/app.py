@@ -47,12 +47,13 @@ from stile.protocols.rest import (
     people,
     predictions,
     tracking,
+    transfers,
 )
 from stile.protocols.rest import store as store_routes
 from stile.protocols.rest import work as work_routes
 from stile.protocols.rest.openapi import openapi_routes
 from stile.store import checkpoints
-from stile.store.blobs import LocalBlobs
+from stile.store.blobs_opening import LOCAL, open_blobs
 from stile.store.database import Database
 from stile.store.engines import open_database
 from stile.web import routes as web
@@ -83,6 +84,7 @@ def routes() -> list[Route]:
         *govern.ROUTES,
         *people.ROUTES,
         *store_routes.ROUTES,
+        *transfers.ROUTES,
         *work_routes.ROUTES,
         *mlflow_routes.ROUTES,
         *web.ROUTES,
@@ -116,13 +118,13 @@ def build(
         raise
     try:
         _refuse_open_door(settings, db)
+        blobs = open_blobs(settings.artifacts, folder, plain_http=settings.artifacts_plain_http)
     except StileError:
         db.close()
         lock.close()
         raise
     live = Live()
     background = background or DbosBackground(db, folder, settings.store)
-    blobs = LocalBlobs(folder / "blobs")
     subscriptions = wire(db=db, blobs=blobs, background=background, announce=live.announce)
     services = Services(
         settings=settings,
@@ -232,6 +234,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)  # type: ignore[arg-type]
         if self.started:
             rows = "" if self._settings.store == "sqlite" else f", rows in {self._settings.store_shown}"
+            rows += "" if self._settings.artifacts == LOCAL else f", files in {self._settings.artifacts}"
             print(
                 f"Stile {__version__} is ready at {self._settings.url} (data in {self._settings.data_dir}{rows}). "
                 "Ctrl-C stops it.",

@@ -108,6 +108,7 @@ def test_public_routes_are_few_and_known() -> None:
     unexpected = {path for path in public if not re.match(r"/(health|version|static/|favicon|api/v1/about|ping)", path)}
     # What the client asks before it has a credential, and "there is no such endpoint" in MLflow's words.
     unexpected -= {path for path in unexpected if path.endswith(("/mlflow/server-info", "/{rest:path}"))}
+    unexpected -= {"/api/v1/transfers/{token}"}  # a signed address is its own credential
     assert unexpected == set()
 
 

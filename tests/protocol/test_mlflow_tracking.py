@@ -289,5 +289,5 @@ def test_dataset_inputs_are_found_again(client: MlflowClient) -> None:
 
 
 def test_answers_who_it_is(shared: RunningServer) -> None:
-    assert httpx.get(f"{shared.url}/api/3.0/mlflow/server-info").json()["artifact_serving_enabled"] is True
+    assert httpx.get(f"{shared.url}/api/3.0/mlflow/server-info").json()["store_type"] == "SqlStore"
     assert httpx.get(f"{shared.url}/version").text == "3.17.2"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stile.cli import show
 from stile.cli.options import as_json, client_for, show_json, to_server
+
+if TYPE_CHECKING:
+    from stile.kernel.settings import Settings
+    from stile.store.blobs import BlobStore
 
 _SHOWN = 20
 
@@ -38,13 +42,15 @@ def gc(*, runs: tuple[str, ...], days: float, hours: float, yes: bool,
         ("experiments", len(purge["experiments"]), ""),
         ("runs", len(purge["runs"]), f"{sum(run['points'] for run in purge['runs'])} points"),
         ("logged models", len(purge["models"]), ""),
+        ("abandoned uploads", answer["uploads"], ""),
         ("files nothing refers to", answer["contents"], f"{answer['bytes'] / 1e6:.1f} MB"),
     ]
     show.table("Purged" if yes else "Would be purged", ("what", "how many", "with"), rows, empty="")
     kept = [(one["what"], one["name"], one["why"]) for one in purge["kept"]]
     if kept:
         show.table("Stays", ("what", "which", "why"), kept[:_SHOWN], empty="")
-    if not yes and (purge["runs"] or purge["models"] or purge["experiments"] or answer["contents"]):
+    something = purge["runs"] or purge["models"] or purge["experiments"] or answer["contents"] or answer["uploads"]
+    if something and not yes:
         show.say("Nothing was purged yet. Files of purged runs are counted once the runs are gone. To do it: --yes")
 
 
@@ -53,20 +59,24 @@ def gc(*, runs: tuple[str, ...], days: float, hours: float, yes: bool,
 @click.option(
     "--data", "data_dir", type=click.Path(file_okay=False), help="The server's data folder (default: as for up)."
 )
+@click.option("--artifacts", metavar="URL", help="Where the server keeps files (default: as for up).")
 @as_json
-def backup(*, target: str, data_dir: str | None, json_: bool) -> None:
+def backup(*, target: str, data_dir: str | None, artifacts: str | None, json_: bool) -> None:
     """Back up a data folder to TARGET, while its server goes on serving.
 
     TARGET is a new folder, or a new file that ends in .tar. It holds the rows as they were at one moment, the
-    contents they refer to, each checked, and the ledger's key: keep it as safe as the data folder itself.
+    contents they refer to (also those in a bucket), each checked, and the ledger's key: keep it as safe as the
+    data folder itself.
     """
     from stile.cli.settings import load_settings
     from stile.kernel.clock import SystemClock
     from stile.work.backup import back_up
 
-    folder = Path(load_settings(options={"data_dir": data_dir}).data_dir)
+    settings = load_settings(options={"data_dir": data_dir, "artifacts": artifacts})
+    folder = Path(settings.data_dir)
+    blobs = _bucket(settings)
     with show.counting("backing up", quiet=json_) as told:
-        manifest = back_up(folder, Path(target), SystemClock(), told)
+        manifest = back_up(folder, Path(target), SystemClock(), told, blobs=blobs)
     size = sum(file.size for file in manifest.files)
     if json_:
         facts = {"target": target, "files": len(manifest.files), "bytes": size, "missing": manifest.missing}
@@ -85,17 +95,29 @@ def backup(*, target: str, data_dir: str | None, json_: bool) -> None:
 @click.option(
     "--data", "data_dir", type=click.Path(file_okay=False), help="A new or empty folder (default: as for up)."
 )
+@click.option("--artifacts", metavar="URL", help="Where the server will keep files (default: as for up).")
 @as_json
-def restore(*, source: str, data_dir: str | None, json_: bool) -> None:
+def restore(*, source: str, data_dir: str | None, artifacts: str | None, json_: bool) -> None:
     """Bring the backup SOURCE back into an empty data folder, and verify every byte of it there."""
     from stile.cli.settings import load_settings
     from stile.work.backup import restore as bring_back
 
-    folder = Path(load_settings(options={"data_dir": data_dir}).data_dir)
+    settings = load_settings(options={"data_dir": data_dir, "artifacts": artifacts})
+    folder = Path(settings.data_dir)
+    blobs = _bucket(settings)
     with show.counting("restoring", quiet=json_) as told:
-        manifest = bring_back(Path(source), folder, told)
+        manifest = bring_back(Path(source), folder, told, blobs=blobs)
     if json_:
         show_json({"data": str(folder), "files": len(manifest.files), "ledger_root": manifest.ledger_root})
         return
     show.say(f"{folder} is as it was on {show.when(manifest.at)}: {len(manifest.files)} files, all verified.", "green")
     show.say(f"Next: stile up --data {folder}", "bold")
+
+
+def _bucket(settings: Settings) -> BlobStore | None:
+    """The bucket with the server's files; None when they are in the data folder."""
+    from stile.store.blobs_opening import LOCAL, open_bucket
+
+    if settings.artifacts == LOCAL:
+        return None
+    return open_bucket(settings.artifacts, plain_http=settings.artifacts_plain_http)

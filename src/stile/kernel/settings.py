@@ -29,6 +29,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         data_dir: the folder that holds everything the server keeps (all but the rows, with PostgreSQL).
         store: where rows are kept: ``sqlite`` in the data folder, or the ``postgresql://`` address of a
             database that several servers may share. Never shown with its password.
+        artifacts: where contents are kept: ``local`` in the data folder, or the ``s3://``, ``gs://`` or
+            ``az://`` address of a bucket and a prefix in it. Its keys come from the environment.
+        artifacts_plain_http: accept an ``http://`` endpoint of that bucket on another machine.
+        direct_downloads: with a bucket, clients that can do so fetch files from it by addresses that
+            end after five minutes; otherwise everything passes through the server.
         public_url: how users reach the server, for links; empty means ``http://host:port``.
         allowed_hosts: host names accepted in the Host header besides loopback names and ``host``.
         require_token: on loopback too, refuse callers that present no token.
@@ -43,6 +48,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: int = 7070
     data_dir: str = "stile-data"
     store: str = "sqlite"
+    artifacts: str = "local"
+    artifacts_plain_http: bool = False
+    direct_downloads: bool = True
     public_url: str = ""
     allowed_hosts: list[str] = []
     require_token: bool = False
@@ -51,8 +59,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_upload_bytes: int = 20 << 30
 
     def __repr__(self) -> str:
-        """The fields, the store without its password."""
-        fields = {name: getattr(self, name) for name in self.__struct_fields__} | {"store": self.store_shown}
+        """The fields, the stores without passwords."""
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        fields |= {"store": self.store_shown, "artifacts": without_secrets(self.artifacts)}
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
     @property

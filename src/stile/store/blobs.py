@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -20,6 +22,8 @@ from stile.kernel.errors import Corrupt, Invalid, Missing, StorageFull, TooLarge
 
 _CHUNK = 1 << 20
 _DOOMED = ".doomed"
+_ABANDONED_S = 3600.0
+_APART = re.compile(r"[a-z0-9]{1,64}")
 
 
 class BlobWriter(Protocol):
@@ -70,8 +74,17 @@ class BlobStore(Protocol):
         """
         ...
 
-    def chunks(self, digest: str) -> Iterator[bytes]:
-        """The content in pieces of at most 1 MiB; not checked."""
+    def chunks(self, digest: str, *, first: int = 0, count: int | None = None) -> Iterator[bytes]:
+        """The content in pieces of at most 8 MiB, not checked; opened before this returns.
+
+        Args:
+            digest: names the blob.
+            first: offset of the first byte wanted, within the content.
+            count: how many bytes at most; None for all to the end.
+
+        Raises:
+            Missing: there is no such blob.
+        """
         ...
 
     def size(self, digest: str) -> int:
@@ -102,6 +115,22 @@ class BlobStore(Protocol):
         """Forget a blob; absent ones are ignored. Where several may refer to it, use ``collect``."""
         ...
 
+    def address(self, digest: str, *, seconds: int) -> str | None:
+        """A URL that gives the content to whoever holds it, for so many seconds; None when this store has none."""
+        ...
+
+    def apart(self, name: str) -> BlobStore:
+        """A store of its own beside this one, for pieces of what is still coming; neither sees the other's blobs.
+
+        Args:
+            name: 1 to 64 characters of ``a-z0-9``.
+        """
+        ...
+
+    def drop_apart(self, name: str) -> None:
+        """Forget everything in the store that ``apart(name)`` gives; nothing happens when there is none."""
+        ...
+
 
 class StoredBlob(NamedTuple):
     """A blob as it lies there: its digest, its size in bytes, when it was last stored or kept (ms since 1970 UTC)."""
@@ -124,8 +153,7 @@ class LocalBlobs:
         if not sweep:
             return
         (root / "incoming").mkdir(parents=True, exist_ok=True)
-        for leftover in (root / "incoming").iterdir():
-            leftover.unlink()
+        _sweep(root / "incoming")
         for doomed in root.glob(f"*/*{_DOOMED}"):  # a collection was cut short: nothing is lost by it
             doomed.replace(doomed.with_name(doomed.name.removesuffix(_DOOMED)))
 
@@ -146,10 +174,9 @@ class LocalBlobs:
             raise Corrupt(f"The blob {digest} has been altered since it was stored. Restore it from a backup.")
         return content
 
-    def chunks(self, digest: str) -> Iterator[bytes]:
-        with self._open(digest) as file:
-            while chunk := file.read(_CHUNK):
-                yield chunk
+    def chunks(self, digest: str, *, first: int = 0, count: int | None = None) -> Iterator[bytes]:
+        self.size(digest)
+        return self._pieces(digest, first, count)
 
     def size(self, digest: str) -> int:
         try:
@@ -200,6 +227,26 @@ class LocalBlobs:
 
     def delete(self, digest: str) -> None:
         self._path(digest).unlink(missing_ok=True)
+
+    def address(self, digest: str, *, seconds: int) -> str | None:  # noqa: ARG002  a folder has no addresses
+        return None
+
+    def apart(self, name: str) -> LocalBlobs:
+        return LocalBlobs(self._root / "apart" / checked_apart(name))
+
+    def drop_apart(self, name: str) -> None:
+        folder = self._root / "apart" / checked_apart(name)
+        if folder.exists():
+            shutil.rmtree(folder)
+
+    def _pieces(self, digest: str, first: int, count: int | None) -> Iterator[bytes]:
+        with self._open(digest) as file:
+            file.seek(first)
+            left = count
+            while chunk := file.read(_CHUNK if left is None else min(_CHUNK, left)):
+                if left is not None:
+                    left -= len(chunk)
+                yield chunk
 
     def _open(self, digest: str) -> BinaryIO:
         try:
@@ -253,15 +300,49 @@ class _LocalWriter:
             os.fsync(self._file.fileno())
             self._file.close()
             if not _touched(target):
-                target.parent.mkdir(exist_ok=True)
+                new_folder = _made(target.parent)
                 self._name.replace(target)
                 _sync_folder(target.parent)
-                _sync_folder(self._root)
+                if new_folder:
+                    _sync_folder(self._root)
         except OSError as error:
             raise StorageFull(
                 f"The content could not be stored ({error.strerror}). Free some space and try again."
             ) from error
         return f"sha256:{digest}"
+
+
+def checked_apart(name: str) -> str:
+    """``name``, or the refusal of a name that no store apart may have.
+
+    Raises:
+        Invalid: it has other characters than ``a-z0-9``, or too many.
+    """
+    if not _APART.fullmatch(name):
+        raise Invalid(f"{name[:80]!r} cannot name a store: 1 to 64 of a-z and 0-9 are expected.")
+    return name
+
+
+def _sweep(incoming: Path) -> None:
+    """Clear away what a killed server left half written; another server's uploads under way are younger."""
+    leftovers = list(incoming.iterdir())
+    if not leftovers:
+        return
+    with tempfile.TemporaryFile(dir=incoming) as now:
+        oldest = os.fstat(now.fileno()).st_mtime - _ABANDONED_S
+    for leftover in leftovers:
+        with contextlib.suppress(FileNotFoundError):
+            if leftover.stat().st_mtime < oldest:
+                leftover.unlink()
+
+
+def _made(folder: Path) -> bool:
+    """Make the folder; whether it was not there before."""
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def _touched(path: Path) -> bool:

@@ -8,6 +8,8 @@ A backup is a folder, or one ``.tar`` file with the same content:
     checkpoints.txt            the checkpoints
     stile-backup.json          every file with its sha256; the ledger's root; rows per table. Written last.
 
+Contents come from where the server keeps them, its folder or a bucket, and go back to such a place.
+
 The background work's file is copied before the rows: what it had not finished by then is done
 again after a restore, and nothing it had finished is missing.
 """
@@ -23,7 +25,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 import msgspec
 
@@ -31,7 +33,7 @@ from stile import __version__
 from stile.kernel.clock import Clock
 from stile.kernel.errors import Corrupt, Exists, Invalid, Missing
 from stile.store import ledger
-from stile.store.blobs import LocalBlobs
+from stile.store.blobs import BlobStore, LocalBlobs
 from stile.store.offline import read_only
 from stile.store.snapshot import copy_database, counts, is_intact
 from stile.work.references import mentions, required, wanted
@@ -79,13 +81,20 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Target(Protocol):
-    def put(self, path: str, source: Path) -> BackedUp: ...
+    def put(self, path: str, size: int, chunks: Iterator[bytes]) -> BackedUp: ...
 
 
-def back_up(folder: Path, target: Path, clock: Clock, told: Told) -> Manifest:
+def back_up(folder: Path, target: Path, clock: Clock, told: Told, *, blobs: BlobStore | None = None) -> Manifest:
     """Back up the data folder to ``target``: a new file when it ends in ``.tar``, else a new or empty folder.
 
     The server may go on serving.
+
+    Args:
+        folder: the data folder.
+        target: where the backup goes.
+        clock: source of time.
+        told: hears how far it is.
+        blobs: where the server keeps its contents; in the data folder by default.
 
     Raises:
         Missing: the folder holds no rows of a server (with PostgreSQL they are in that database).
@@ -98,23 +107,23 @@ def back_up(folder: Path, target: Path, clock: Clock, told: Told) -> Manifest:
             "them up with pg_dump, then copy the folder with its blobs and keys."
         )
     now = clock.now_ms()
+    blobs = blobs or LocalBlobs(folder / "blobs", sweep=False)
     with _opened(target) as out, tempfile.TemporaryDirectory(dir=target.absolute().parent) as scratch:
-        files = [out.put(name, folder / name) for name in _PLAIN if (folder / name).is_file()]
+        files = [_put(out, name, folder / name) for name in _PLAIN if (folder / name).is_file()]
         for name in (_WORK, _ROWS):
             if (folder / name).is_file():
                 copy = Path(scratch) / name
                 copy_database(folder / name, copy)
-                files.append(out.put(name, copy))
+                files.append(_put(out, name, copy))
                 told("databases", 1)
         rows = Path(scratch) / _ROWS
-        digests, needed, size, root = _named(rows, folder)
+        digests, needed, size, root = _named(rows, blobs)
         missing: list[str] = []
         for digest in sorted(digests):
             name = digest.removeprefix("sha256:")
-            path = f"blobs/{name[:2]}/{name[2:]}"
             try:
-                copied = out.put(path, folder / path)
-            except FileNotFoundError:
+                copied = out.put(f"blobs/{name[:2]}/{name[2:]}", blobs.size(digest), blobs.chunks(digest))
+            except Missing:
                 if digest in needed:
                     missing.append(digest)
                 continue
@@ -128,12 +137,18 @@ def back_up(folder: Path, target: Path, clock: Clock, told: Told) -> Manifest:
         )  # fmt: skip
         last = Path(scratch) / MANIFEST
         last.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
-        out.put(MANIFEST, last)
+        _put(out, MANIFEST, last)
     return manifest
 
 
-def restore(source: Path, folder: Path, told: Told) -> Manifest:
+def restore(source: Path, folder: Path, told: Told, *, blobs: BlobStore | None = None) -> Manifest:
     """Bring a backup back into ``folder``, which must be new or empty, and verify it there.
+
+    Args:
+        source: the backup.
+        folder: becomes the data folder.
+        told: hears how far it is.
+        blobs: where the server will keep its contents; in the data folder by default. What is there stays.
 
     Raises:
         Exists: the folder is not empty.
@@ -147,7 +162,10 @@ def restore(source: Path, folder: Path, told: Told) -> Manifest:
     try:
         found: dict[str, BackedUp] = {}
         for path, content in _members(source):
-            found[path] = _write(folder / path, content, path)
+            if blobs is not None and path.startswith("blobs/"):
+                found[path] = _store(blobs, content, path)
+            else:
+                found[path] = _write(folder / path, _pieces(content), path)
             told("files", 1)
         if MANIFEST not in found:
             raise Invalid(f"{source} is no whole backup: it holds no {MANIFEST}.")
@@ -161,12 +179,12 @@ def restore(source: Path, folder: Path, told: Told) -> Manifest:
     return manifest
 
 
-def _named(rows: Path, folder: Path) -> tuple[set[str], set[str], int, str]:
+def _named(rows: Path, blobs: BlobStore) -> tuple[set[str], set[str], int, str]:
     """(contents that are referred to, those of them that must be there, ledger size, ledger root)."""
     with read_only(rows) as tx:
         size, root = ledger.root(tx)
         needed = required(tx)
-        digests = wanted(mentions(tx).digests, LocalBlobs(folder / "blobs", sweep=False))
+        digests = wanted(mentions(tx).digests, blobs)
     return digests, needed, size, root
 
 
@@ -225,48 +243,74 @@ def _check(path: str) -> None:
         raise Invalid(f"{path[:100]!r} is not a file of a backup.")
 
 
-def _write(file: Path, content: IO[bytes], path: str) -> BackedUp:
+def _put(out: _Target, path: str, source: Path) -> BackedUp:
+    with source.open("rb") as content:
+        return out.put(path, source.stat().st_size, _pieces(content))
+
+
+def _write(file: Path, chunks: Iterator[bytes], path: str) -> BackedUp:
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if path.startswith("keys/") else 0o644)
+    digest, size = hashlib.sha256(), 0
     with os.fdopen(descriptor, "wb") as out:
-        digest, size = _copied(content, out)
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            out.write(chunk)
         out.flush()
         os.fsync(out.fileno())
-    return BackedUp(path=path, sha256=digest, size=size)
+    return BackedUp(path=path, sha256=digest.hexdigest(), size=size)
 
 
-def _copied(content: IO[bytes], out: IO[bytes] | None) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
+def _store(blobs: BlobStore, content: IO[bytes], path: str) -> BackedUp:
+    """Keep a content; one whose bytes are not those it is named by is found by the manifest's digests."""
+    with blobs.writer() as writer:
+        for chunk in _pieces(content):
+            writer.write(chunk)
+        digest = writer.commit()
+    return BackedUp(path=path, sha256=digest.removeprefix("sha256:"), size=writer.size)
+
+
+def _pieces(content: IO[bytes]) -> Iterator[bytes]:
     while chunk := content.read(_CHUNK):
-        digest.update(chunk)
-        size += len(chunk)
-        if out is not None:
-            out.write(chunk)
-    return digest.hexdigest(), size
+        yield chunk
 
 
 class _Folder:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def put(self, path: str, source: Path) -> BackedUp:
-        with source.open("rb") as content:
-            return _write(self._root / path, content, path)
+    def put(self, path: str, size: int, chunks: Iterator[bytes]) -> BackedUp:  # noqa: ARG002  a tar must know it first
+        return _write(self._root / path, chunks, path)
 
 
 class _Tar:
     def __init__(self, archive: tarfile.TarFile) -> None:
         self._archive = archive
 
-    def put(self, path: str, source: Path) -> BackedUp:
-        with source.open("rb") as content:
-            digest, size = _copied(content, None)
-            content.seek(0)
-            member = tarfile.TarInfo(path)
-            member.size = size
-            member.mode = 0o600
-            self._archive.addfile(member, content)
-        return BackedUp(path=path, sha256=digest, size=size)
+    def put(self, path: str, size: int, chunks: Iterator[bytes]) -> BackedUp:
+        member = tarfile.TarInfo(path)
+        member.size = size
+        member.mode = 0o600
+        content = _Measured(chunks)
+        self._archive.addfile(member, cast("IO[bytes]", content))  # it only reads
+        return BackedUp(path=path, sha256=content.digest.hexdigest(), size=size)
+
+
+class _Measured:
+    """Pieces as a file to read from; takes their digest on the way."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._left = b""
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        while len(self._left) < size and (chunk := next(self._chunks, b"")):
+            self._left += chunk
+        given, self._left = self._left[:size], self._left[size:]
+        self.digest.update(given)
+        return given
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from stile.kernel.clock import Clock
 from stile.store import ledger
 from stile.store.blobs import BlobStore
 from stile.store.database import Database, Tx
-from stile.train import purge, purge_records
+from stile.train import purge, purge_records, uploads
 from stile.train.artifact_paths import ours
 from stile.train.purge import Purge
 from stile.train.purge_records import DeletedModel, DeletedRun
@@ -41,9 +41,10 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Collection(msgspec.Struct, kw_only=True):
-    """What is (or was) collected: rows, then contents that nothing refers to, with their size in bytes."""
+    """What is (or was) collected: rows, abandoned uploads, then contents that nothing refers to, and their bytes."""
 
     purge: Purge
+    uploads: int = 0
     contents: int = 0
     bytes: int = 0
 
@@ -54,7 +55,8 @@ def survey(db: Database, blobs: BlobStore, clock: Clock, wish: Wish) -> Collecti
     if wish.runs:
         return Collection(purge=purged)
     loose = _loose(blobs, wanted(digests, blobs), _contents_before(clock, wish))
-    return Collection(purge=purged, contents=len(loose), bytes=sum(loose.values()))
+    unfinished = sum(not finished for _, finished in db.read(uploads.abandoned))
+    return Collection(purge=purged, uploads=unfinished, contents=len(loose), bytes=sum(loose.values()))
 
 
 def carry_out(db: Database, blobs: BlobStore, clock: Clock, wish: Wish, *, by: str) -> Collection:
@@ -74,6 +76,10 @@ def carry_out(db: Database, blobs: BlobStore, clock: Clock, wish: Wish, *, by: s
     collected = Collection(purge=done)
     if wish.runs:
         return collected
+    for id, finished in db.read(uploads.abandoned):
+        blobs.drop_apart(id)  # its addresses have ended: no part comes any more
+        db.write(partial(uploads.forget, id=id))
+        collected.uploads += not finished
     before = _contents_before(clock, wish)
     digests = db.read(lambda tx: mentions(tx).digests)
     loose = _loose(blobs, wanted(digests, blobs), before)

@@ -6,12 +6,12 @@ come from the content-addressed store. No text of a caller ever becomes a place 
 
 from __future__ import annotations
 
-import asyncio
 from urllib.parse import quote
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from stile.edge.call import Call
+from stile.edge.files import receive, send
 from stile.edge.route import Route
 from stile.govern import registry
 from stile.kernel.errors import Invalid
@@ -25,28 +25,35 @@ from stile.train import artifacts, runs
 from stile.train.artifact_paths import checked_path, ours
 from stile.train.artifacts import Artifact
 
-_IN_ONE_PIECE = 1 << 20
+_SMALL = 1 << 20
 
 
 async def _put(call: Call) -> Response:
     """Store a file under a path."""
     path = checked_path(call.path("path"))
-    await call.read(lambda tx: _refuse_change(tx, path))
-    with call.services.blobs.writer(limit=call.services.settings.max_upload_bytes) as writer:
-        async for chunk in call.chunks():
-            writer.write(chunk)
-        digest = await asyncio.to_thread(writer.commit)
-    size = writer.size
+    if not _is_small(call):
+        await call.read(lambda tx: refuse_change(tx, path))  # before the body is taken in; and again below
+    digest, size = await receive(call, call.services.blobs)
 
     def work(tx: Tx) -> None:
-        _refuse_change(tx, path)
+        refuse_change(tx, path)
         artifacts.bind(tx, path=path, digest=digest, size=size, by=call.principal.name)
 
     await call.write(work)
     return done()
 
 
-def _refuse_change(tx: Tx, path: str) -> None:
+def _is_small(call: Call) -> bool:
+    length = call.request.headers.get("content-length", "")
+    return length.isdigit() and int(length) <= _SMALL
+
+
+def refuse_change(tx: Tx, path: str) -> None:
+    """Refuse to write a path that nobody may, or that a decided version depends on.
+
+    Raises:
+        Forbidden: it belongs to the registry, or such a version was registered from it.
+    """
     artifacts.refuse_reserved(path)
     registry.refuse_change(tx, path)
 
@@ -62,7 +69,7 @@ async def _remove(call: Call) -> Response:
     path = checked_path(call.path("path"))
 
     def work(tx: Tx) -> None:
-        _refuse_change(tx, path)
+        refuse_change(tx, path)
         artifacts.remove(tx, path)
 
     await call.write(work)
@@ -82,7 +89,7 @@ async def _list_of_run(call: Call) -> Response:
 
     def work(tx: Tx) -> wire.Json:
         uri = runs.info(tx, run_id).artifact_uri
-        found = artifacts.folder(tx, _joined(_own(uri), below))
+        found = artifacts.folder(tx, joined(own(uri), below))
         return {"root_uri": uri, "files": wire.files(found, below)}
 
     return reply(await call.read(work))
@@ -92,7 +99,7 @@ async def _download(call: Call) -> Response:
     """Download a file of a run."""
     run_id = need(call.query("run_uuid") or call.query("run_id"), "run_uuid")
     path = checked_path(call.query("path"))
-    found = await call.read(lambda tx: artifacts.find(tx, _joined(_own(runs.info(tx, run_id).artifact_uri), path)))
+    found = await call.read(lambda tx: artifacts.find(tx, joined(own(runs.info(tx, run_id).artifact_uri), path)))
     return await _content(call, found)
 
 
@@ -104,36 +111,32 @@ async def _download_of_version(call: Call) -> Response:
 
     def work(tx: Tx) -> Artifact:
         found = registry.version(tx, name, version)
-        return artifacts.find(tx, _joined(_own(registry.download_uri(found)), path))
+        return artifacts.find(tx, joined(own(registry.download_uri(found)), path))
 
     return await _content(call, await call.read(work))
 
 
 async def _content(call: Call, found: Artifact) -> Response:
     """The bytes of a file, as a download: never shown in place, never guessed at."""
-    blobs = call.services.blobs
-    headers = {
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.path.rpartition('/')[2], safe='')}",
-        "X-Content-Type-Options": "nosniff",
-        "ETag": f'"{found.digest}"',
-        "Content-Length": str(found.size),
-    }
-    if call.request.method == "HEAD":
-        return Response(headers=headers, media_type="application/octet-stream")
-    if found.size <= _IN_ONE_PIECE:
-        content = await asyncio.to_thread(blobs.get, found.digest)
-        return Response(content, headers=headers, media_type="application/octet-stream")
-    return StreamingResponse(blobs.chunks(found.digest), headers=headers, media_type="application/octet-stream")
+    name = quote(found.path.rpartition("/")[2], safe="")
+    disposition = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
+    return await send(call, found.digest, found.size, disposition)
 
 
-def _own(uri: str) -> str:
+def own(uri: str) -> str:
+    """The logical path of an address of this server's artifacts.
+
+    Raises:
+        Invalid: the files are in a store of the user's own.
+    """
     path = ours(uri)
     if path is None:
         raise Invalid(f"These files are in a store of your own ({uri}); this server does not open it. Get them there.")
     return path
 
 
-def _joined(root: str, below: str) -> str:
+def joined(root: str, below: str) -> str:
+    """The logical path of something below another; ``below`` may be empty."""
     return f"{root}/{below}" if below else root
 
 

@@ -7,9 +7,11 @@ from stile.protocols.mlflow import (
     experiments,
     logged_models,
     model_versions,
+    presigned,
     registered_models,
     runs,
     server,
+    uploads,
 )
 
 ROUTES = [
@@ -17,6 +19,8 @@ ROUTES = [
     *runs.ROUTES,
     *logged_models.ROUTES,
     *artifacts.ROUTES,
+    *uploads.ROUTES,
+    *presigned.ROUTES,
     *registered_models.ROUTES,
     *model_versions.ROUTES,
     *server.ROUTES,

@@ -17,18 +17,22 @@ MLFLOW_VERSION = "3.17.2"
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-async def _info(call: Call) -> Response:  # noqa: ARG001  every handler takes the call
+async def _info(call: Call) -> Response:
     """What this server offers."""
+    services = call.services
+    # Downloads in parts are advertised only where they go past this server, to the bucket: from a local disk one
+    # plain request is quicker than asking for an address first. Clients that ask anyway get one.
+    direct = services.settings.direct_downloads and services.settings.artifacts != "local"
     return reply(
         {
             "store_type": "SqlStore",
             "workspaces_enabled": False,
-            "artifact_serving_enabled": True,
-            "multipart_uploads_enabled": False,
-            "multipart_downloads_enabled": False,
-            "presigned_uploads_enabled": False,
-            "presigned_downloads_enabled": False,
             "trace_archival_enabled": False,
+            "multipart_uploads_enabled": True,
+            "multipart_downloads_enabled": direct,
+            "presigned_upload_run_id_supported": True,
+            "presigned_upload_model_id_supported": True,
+            "features_enabled": {"gateway": False},
         }
     )
 

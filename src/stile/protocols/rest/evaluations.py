@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ async def _request_evaluation(call: Call) -> Response:
     use_case = call.path("use_case")
     order = await call.json(EvaluationOrder)
     for digest in [order.predictions, *(scenario.predictions for scenario in order.scenarios.values())]:
-        if not call.services.blobs.has(digest):
+        if not await asyncio.to_thread(call.services.blobs.has, digest):
             raise Missing(f"There is no blob {digest[:80]}. Upload the predictions table first (PUT /api/v1/blobs).")
 
     def request(tx: Tx) -> Evaluation:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from starlette.responses import Response, StreamingResponse
 
 from stile.edge.call import Call, json_response
+from stile.edge.files import receive, send
 from stile.edge.route import Route
 from stile.govern import consistency
 from stile.kernel.permission import Permission
@@ -18,28 +19,15 @@ _LEDGER_PAGE = 1000
 
 
 async def _put_blob(call: Call) -> Response:
-    limit = call.services.settings.max_upload_bytes
-    with call.services.blobs.writer(limit=limit) as writer:
-        async for chunk in call.chunks():
-            writer.write(chunk)
-        digest = await asyncio.to_thread(writer.commit)
-    return json_response({"digest": digest, "size": writer.size}, 201)
+    digest, size = await receive(call, call.services.blobs)
+    return json_response({"digest": digest, "size": size}, 201)
 
 
 async def _get_blob(call: Call) -> Response:
     digest = call.path("digest")
-    blobs = call.services.blobs
-    size = blobs.size(digest)
-    return StreamingResponse(
-        blobs.chunks(digest),
-        media_type="application/octet-stream",
-        headers={
-            "Content-Length": str(size),
-            "Content-Disposition": "attachment",
-            "ETag": f'"{digest}"',
-            "Cache-Control": "private, immutable, max-age=31536000",
-        },
-    )
+    size = await asyncio.to_thread(call.services.blobs.size, digest)
+    headers = {"Content-Disposition": "attachment", "Cache-Control": "private, immutable, max-age=31536000"}
+    return await send(call, digest, size, headers)
 
 
 async def _ledger(call: Call) -> Response:
