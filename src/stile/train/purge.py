@@ -12,6 +12,7 @@ import msgspec
 from stile.kernel.errors import Missing
 from stile.store.database import Tx
 from stile.train import purge_records as records
+from stile.train import traces
 from stile.train.purge_records import DeletedModel, DeletedRun
 
 
@@ -122,8 +123,9 @@ def drop(tx: Tx, *, runs: Sequence[DeletedRun] = (), models: Sequence[DeletedMod
 
 
 def drop_empty(tx: Tx, experiment_ids: Sequence[str]) -> list[str]:
-    """Take experiments away that nothing is left in; returns which."""
+    """Take experiments away that no run and no logged model is left in, with their traces; returns which."""
     gone = [number for number in experiment_ids if records.is_empty(tx, int(number))]
     for number in gone:
+        traces.drop_all(tx, number)
         records.drop_experiment(tx, int(number))
     return gone

@@ -35,6 +35,9 @@ REFERRING = (
     _Table("experiment_tags", "experiment, key", ("value",)),
     _Table("logged_model_tags", "model, key", ("value",)),
     _Table("logged_model_params", "model, key", ("value",)),
+    _Table("trace_tags", "trace, key", ("value",)),
+    _Table("trace_metadata", "trace, key", ("value",)),
+    _Table("assessments", "id", ("body", "rationale", "metadata")),
     _Table("input_datasets", "id", ("digest", "source", "profile")),
     _Table("registered_models", "id", ("description",), "a registered model's description names it"),
     _Table("registered_model_tags", "model, key", ("value",), "a registered model's tag names it"),
@@ -71,7 +74,7 @@ SILENT = frozenset(
         "logged_models", "logged_model_metrics", "model_aliases", "alias_history", "gateways", "prediction_segments",
         "prediction_columns", "predictions", "outcomes", "accepted_outcomes", "feedback", "monitor_settings",
         "board_columns", "card_moves", "card_mentions", "inbox_done", "notifications", "work_dead_letters",
-        "work_servers", "uploads", "upload_parts", "transfer_keys",
+        "work_servers", "traces", "spans", "trace_runs",
     }
 )  # fmt: skip
 """Tables that refer to contents nowhere, or only to what another table names as well."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from stile.protocols.mlflow import (
     artifacts,
+    assessments,
     experiments,
     logged_models,
     model_versions,
-    presigned,
+    otlp,
     registered_models,
     runs,
     server,
-    uploads,
+    traces,
 )
 
 ROUTES = [
@@ -19,10 +20,11 @@ ROUTES = [
     *runs.ROUTES,
     *logged_models.ROUTES,
     *artifacts.ROUTES,
-    *uploads.ROUTES,
-    *presigned.ROUTES,
     *registered_models.ROUTES,
     *model_versions.ROUTES,
+    *traces.ROUTES,
+    *assessments.ROUTES,
+    *otlp.ROUTES,
     *server.ROUTES,
     *server.FALLBACK,
 ]
