@@ -13,10 +13,11 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 
-from stile.govern import registry
+from stile.govern import policies, promotions, registry
 from stile.kernel.canonical import digest_bytes, digest_of
 from stile.people import use_cases
 from stile.people.use_cases import Charter
+from stile.store.database import Tx
 from stile.testing.server import RunningServer
 
 pytestmark = pytest.mark.usefixtures("shared")
@@ -222,6 +223,30 @@ def test_guarded_alias_is_refused_with_the_way_to_a_decision(
     assert _code(raised) == "PERMISSION_DENIED"
     assert f"{shared.url}/" in str(raised.value)
     client.set_registered_model_alias("early-detection", "mine", "1")
+
+
+def test_moving_the_champion_asks_for_a_promotion_when_the_charter_says_so(
+    shared: RunningServer, client: MlflowClient, linear: LogisticRegression
+) -> None:
+    client.copy_model_version("models:/linear/1", "asked-by-alias")
+    charter = Charter(title="T", problem="p", decision="d", alias_moves="propose")
+
+    def govern(tx: Tx) -> None:
+        use_cases.create(tx, name="asked-by-alias", charter=charter, by="ann")
+        rule = '  - {id: good, says: Good, owner: domain_expert, rule: metric("recall") >= 0.9}\n'
+        yaml = f"policy: asked-by-alias\nversion: 1\nsays: Good\nrequire:\n{rule}"
+        policies.publish(tx, use_case="asked-by-alias", yaml=yaml, by="ann")
+
+    shared.services.db.write(govern)
+    for _ in range(2):  # asking again changes nothing
+        client.set_registered_model_alias("asked-by-alias", "champion", "1")
+    with pytest.raises(MlflowException):
+        client.get_model_version_by_alias("asked-by-alias", "champion")
+    found = shared.services.db.read(lambda tx: promotions.listing(tx, "asked-by-alias"))
+    assert [(one.version, one.state) for one in found] == [(1, "open")]
+    with pytest.raises(MlflowException) as raised:
+        client.delete_registered_model_alias("asked-by-alias", "champion")
+    assert _code(raised) == "PERMISSION_DENIED"
 
 
 def test_token_of_a_person_is_who_registered(shared: RunningServer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stile.govern import decisions, promotion_records
+from stile.govern import aliases, decisions, promotion_records
 from stile.govern.assess import Assessment, Case, World, assess, binding_of
 from stile.govern.events import ApprovalGiven, PromotionProposed
 from stile.govern.gate import GateResult
@@ -14,6 +14,7 @@ from stile.govern.separation import Approval, Binding, VoteVerdict, refusal
 from stile.govern.snapshot import read_world, version_of
 from stile.kernel.errors import Conflict, Forbidden, Invalid, Missing
 from stile.kernel.permission import Principal, PrincipalKind
+from stile.people import use_cases
 from stile.store import ledger
 from stile.store.database import Tx
 
@@ -94,6 +95,21 @@ def propose(tx: Tx, *, use_case: str, version: int, reason: str, by: str) -> Pro
         )
     )
     return proposed
+
+
+def propose_by_alias(tx: Tx, *, model: str, alias: str, version: int, by: str) -> Promotion | None:
+    """Take a client's wish to move ``champion`` as a request to promote, where the use case wants it so.
+
+    Returns:
+        The request, new or open before; None when this is no such move: another alias, a model that is not
+        governed, a use case whose charter refuses such moves, or the alias names the version already.
+    """
+    if alias != "champion" or not use_cases.exists(tx, model):
+        return None
+    if use_cases.get(tx, model).alias_moves != "propose" or aliases.of_model(tx, model).get(alias) == version:
+        return None
+    reason = f"A client asked for the alias {alias!r} to name version {version}."
+    return propose(tx, use_case=model, version=version, reason=reason, by=by)
 
 
 def approve(

@@ -270,7 +270,7 @@ def by_alias(tx: Tx, name: str, alias: str) -> ModelVersion:
 
 
 def set_alias(tx: Tx, name: str, alias: str, number: int, *, by: str, url: str = "") -> None:
-    """Move an alias that is not guarded.
+    """Move an alias that is not guarded; one that names the version already stays, guarded or not.
 
     ``url`` is where decisions about this model are made; told to whoever tries to move a guarded alias.
 
@@ -278,6 +278,8 @@ def set_alias(tx: Tx, name: str, alias: str, number: int, *, by: str, url: str =
         Guarded: a decision moves this alias.
     """
     limits.check_alias(alias)
+    if alias_records.of_model(tx, name).get(alias) == number:
+        return
     _refuse_if_guarded(tx, name, alias, url)
     model(tx, name)
     alias_records.set_alias(tx, name, alias, number, by)

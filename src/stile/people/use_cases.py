@@ -19,6 +19,7 @@ from stile.store.database import Tx
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{1,62}")
 
 Tier = Literal["low", "medium", "high"]
+AliasMoves = Literal["refuse", "propose"]
 
 
 class Charter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,6 +35,8 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         positive: the outcome counted as positive, in the words of the domain.
         verdicts: what a domain expert may say about one prediction, first the agreeing one.
         solo: one person works alone; written into every decision made so.
+        alias_moves: what happens when a client moves the alias ``champion`` by hand: ``refuse`` it with the way to a
+            decision, or take it as a wish and open a promotion request (``propose``).
     """
 
     title: str = ""
@@ -47,6 +50,7 @@ class Charter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     positive: str = "1"
     verdicts: list[str] = msgspec.field(default_factory=lambda: ["agree", "correct", "unsure"])
     solo: bool = False
+    alias_moves: AliasMoves = "refuse"
 
 
 class UseCase(Charter, frozen=True, kw_only=True):

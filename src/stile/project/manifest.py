@@ -28,6 +28,7 @@ class CharterFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     positive: str = "1"
     verdicts: list[str] = msgspec.field(default_factory=lambda: ["agree", "correct", "unsure"])
     solo: bool = False
+    alias_moves: Literal["refuse", "propose"] = "refuse"
 
     def fields(self) -> dict[str, Any]:
         """The charter without the name."""

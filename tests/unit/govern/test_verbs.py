@@ -407,10 +407,11 @@ def test_messages_name_what_exists_when_something_is_missing(store):
 def test_decided_version_and_guarded_alias_stay_when_somebody_tries_by_hand(store):
     store.write(register)
     promote(store, 1)
+    store.write(register)
     with pytest.raises(Guarded):
         store.write(lambda tx: registry.delete_version(tx, USE_CASE, 1, by="ada"))
     with pytest.raises(Guarded):
-        store.write(lambda tx: registry.set_alias(tx, USE_CASE, "champion", 1, by="ada"))
+        store.write(lambda tx: registry.set_alias(tx, USE_CASE, "champion", 2, by="ada"))
 
 
 def test_policy_stays_the_same_version_when_only_comments_change(store):

@@ -6,7 +6,8 @@ import msgspec
 from starlette.responses import Response
 
 from stile.edge.call import Call
-from stile.govern import registry, registry_search
+from stile.govern import promotions, registry, registry_search
+from stile.govern.promotions import Promotion
 from stile.govern.registry import RegisteredModel
 from stile.kernel.permission import Permission
 from stile.people import use_cases
@@ -178,17 +179,25 @@ async def _latest(call: Call, name: str, stages: list[str]) -> Response:
 
 
 async def _set_alias(call: Call) -> Response:
-    """Make an alias name a version; a guarded alias is moved by a decision only."""
+    """Make an alias name a version; a guarded alias is moved by a decision, which this may ask for."""
     body = decode(await call.body(), _Change)
     version = number(body.version)
 
-    def work(tx: Tx) -> None:
+    def work(tx: Tx) -> Promotion | None:
         guard(call, tx, need(body.name, "name"))
-        url = page_url(call, body.name)
-        registry.set_alias(tx, body.name, need(body.alias, "alias"), version, by=call.principal.name, url=url)
+        by, alias = call.principal.name, need(body.alias, "alias")
+        asked = promotions.propose_by_alias(tx, model=body.name, alias=alias, version=version, by=by)
+        if asked is None:
+            registry.set_alias(tx, body.name, alias, version, by=by, url=page_url(call, body.name))
+        else:
+            call.require(Permission.PROPOSE, body.name)
+        return asked
 
-    await call.write(work)
-    return done()
+    asked = await call.write(work)
+    if asked is None:
+        return done()
+    url = f"{page_url(call, body.name)}/versions/{version}/gate"
+    return reply({"promotion": {"id": asked.id, "state": asked.state, "url": url}})
 
 
 async def _drop_alias(call: Call) -> Response:
