@@ -9,10 +9,12 @@ from stile.protocols.mlflow import (
     logged_models,
     model_versions,
     otlp,
+    presigned,
     registered_models,
     runs,
     server,
     traces,
+    uploads,
 )
 
 ROUTES = [
@@ -20,6 +22,8 @@ ROUTES = [
     *runs.ROUTES,
     *logged_models.ROUTES,
     *artifacts.ROUTES,
+    *uploads.ROUTES,
+    *presigned.ROUTES,
     *registered_models.ROUTES,
     *model_versions.ROUTES,
     *traces.ROUTES,
