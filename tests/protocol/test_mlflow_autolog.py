@@ -145,7 +145,7 @@ def test_pytorch_training_is_logged_with_its_model(client: MlflowClient) -> None
             loss.backward()
             optimizer.step()
             mlflow.log_metric("loss", loss.item(), step=step)
-        mlflow.pytorch.log_model(model, name="linear", pip_requirements=["torch"])
+        mlflow.pytorch.log_model(model, name="linear", pip_requirements=["torch"], input_example=inputs.numpy())
     history = client.get_metric_history(run.info.run_id, "loss")
     assert len(history) == 20
     assert history[-1].value < history[0].value
