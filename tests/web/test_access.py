@@ -46,6 +46,7 @@ OPEN_ROUTES = {
     "GET /ajax-api/2.0/mlflow/server-info", "GET /ajax-api/3.0/mlflow/server-info",
     "GET /sign-in", "GET /sign-in.json", "POST /sign-in", "GET /sign-in/{secret}",
     "POST /sign-in/{secret}", "POST /sign-out",
+    "GET /api/v1/transfers/{token}", "PUT /api/v1/transfers/{token}",  # a signed address is its own credential
 }  # fmt: skip
 WRITES_CHECKED_BY_THE_HANDLER = {
     # the use case is known from the record
@@ -58,7 +59,9 @@ WRITES_CHECKED_BY_THE_HANDLER = {
     # they decide nothing
     "POST /api/v1/import/known-runs",
     "POST /api/v1/use-cases/{use_case}/gate", "POST /api/v1/use-cases/{use_case}/plan",
-    "POST /api/2.0/mlflow/experiments/search", "POST /api/2.0/mlflow/runs/search",
+    "POST /api/2.0/mlflow/artifacts/presigned-download-url",
+    "POST /api/2.0/mlflow/experiments/search", "POST /api/2.0/mlflow/experiments/search-datasets",
+    "POST /api/2.0/mlflow/runs/search",
     "POST /api/3.0/mlflow/traces/search", "POST /api/3.0/mlflow/traces/batchGetInfos",
     "POST /api/2.0/mlflow/logged-models/search", "POST /api/2.0/mlflow/registered-models/get-latest-versions",
 }  # fmt: skip

@@ -74,7 +74,8 @@ SILENT = frozenset(
         "logged_models", "logged_model_metrics", "model_aliases", "alias_history", "gateways", "prediction_segments",
         "prediction_columns", "predictions", "outcomes", "accepted_outcomes", "feedback", "monitor_settings",
         "board_columns", "card_moves", "card_mentions", "inbox_done", "notifications", "work_dead_letters",
-        "work_servers", "traces", "spans", "trace_runs",
+        "work_servers", "uploads", "upload_parts", "transfer_keys",
+        "traces", "spans", "trace_runs",
     }
 )  # fmt: skip
 """Tables that refer to contents nowhere, or only to what another table names as well."""
