@@ -119,18 +119,14 @@ def columns_of(bodies: Iterable[bytes]) -> Columns:
     Raises:
         Corrupt: these bytes are no chunks.
     """
-    times: list[int] = []
-    steps: list[int] = []
-    values: list[float] = []
-    for body in bodies:
-        packed_steps, packed_times, packed_values = _columns(body)
-        steps.extend(_array("q", packed_steps))
-        times.extend(_array("q", packed_times))
-        values.extend(_array("d", packed_values))
+    parts = list(map(_columns, bodies))
+    if not parts:
+        return Columns([], [], [])
+    steps, times, values = (
+        _array(kind, b"".join(column)).tolist() for kind, column in zip("qqd", zip(*parts, strict=True), strict=True)
+    )
     found = Columns(times, steps, values)
-    if all(map(lt, times, islice(times, 1, None))):
-        return found
-    if all(map(lt, zip(times, steps, strict=True), islice(zip(times, steps, strict=True), 1, None))):
+    if _in_order(times, steps):
         return found
     again = ordered(_points(*found))
     return Columns(*zip(*again, strict=True))
@@ -215,6 +211,16 @@ def sampled(points: Sequence[Point], most: int) -> list[Point]:
         kept.extend(part[i] for i in sorted({low, high}))
     kept.append(numbers[-1])
     return kept
+
+
+def _in_order(times: list[int], steps: list[int]) -> bool:
+    """Whether each point comes after the one before it by time, then step."""
+    if times != sorted(times):  # fast, and most series are in order
+        return False
+    if not steps or steps == list(range(steps[0], steps[0] + len(steps))):
+        return True
+    pairs = list(zip(times, steps, strict=True))
+    return all(map(lt, pairs, islice(pairs, 1, None)))
 
 
 def _order(point: Point) -> tuple[int, int, bool, float]:

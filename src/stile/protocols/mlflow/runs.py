@@ -285,11 +285,11 @@ async def _history(call: Call) -> Response:
     most = call.query_int("max_results", 0, low=1, high=2**31 - 1)
     token = call.query("page_token")
 
-    def work(tx: Tx) -> bytes:
+    def work(tx: Tx) -> bytearray:
         page = metric_history.page(tx, run_id, key, max_results=min(most, limits.POINTS_PER_PAGE), page_token=token)
         return wire.metrics(wire.points(key, page.columns), page.next_page_token)
 
-    return Response(await call.read(work), media_type="application/json")
+    return Response(memoryview(await call.read(work)), media_type="application/json")
 
 
 async def _history_bulk(call: Call) -> Response:
@@ -298,14 +298,14 @@ async def _history_bulk(call: Call) -> Response:
     key = need(call.query("metric_key"), "metric_key")
     most = min(call.query_int("max_results", limits.POINTS_PER_PAGE), limits.POINTS_PER_PAGE)
 
-    def work(tx: Tx) -> bytes:
+    def work(tx: Tx) -> bytearray:
         out: list[wire.MetricOut] = []
         for run_id in run_ids:
             left = most - len(out)
             out.extend(wire.points(key, runs.columns(tx, run_id, key).part(0, left), run_id))
         return wire.metrics(out)
 
-    return Response(await call.read(work), media_type="application/json")
+    return Response(memoryview(await call.read(work)), media_type="application/json")
 
 
 async def _history_interval(call: Call) -> Response:
@@ -320,11 +320,11 @@ async def _history_interval(call: Call) -> Response:
     if span is not None and span[0] > span[1]:
         raise Invalid(f"end_step must be greater than start_step. Found start_step={low} and end_step={high}.")
 
-    def work(tx: Tx) -> bytes:
+    def work(tx: Tx) -> bytearray:
         found = metric_history.thinned(tx, run_ids, key, span=span, most=most)
         return wire.metrics([line for run_id, columns in found for line in wire.points(key, columns, run_id)])
 
-    return Response(await call.read(work), media_type="application/json")
+    return Response(memoryview(await call.read(work)), media_type="application/json")
 
 
 def _several(call: Call, name: str) -> list[str]:

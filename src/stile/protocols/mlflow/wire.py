@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import repeat
 from typing import Any, TypeVar
@@ -29,6 +29,8 @@ T = TypeVar("T", bound=msgspec.Struct)
 Json = dict[str, Any]
 
 _encode = msgspec.json.Encoder().encode
+_encode_into = msgspec.json.Encoder().encode_into
+_COMMA = ord(",")
 _JSON = "application/json"
 _PART = 10_000
 
@@ -210,28 +212,42 @@ def run(found: Run) -> Json:
     }
 
 
-class MetricOut(msgspec.Struct, gc=False, omit_defaults=True):
-    """A Metric message, with the run when it is not plain which. Its first four fields are always sent."""
+class MetricOut(msgspec.Struct, gc=False):
+    """A Metric message."""
 
     key: str
     value: float | str
     timestamp: int
     step: int
-    run_id: str = ""
 
 
-def points(key: str, columns: Columns, run_id: str = "") -> list[MetricOut]:
+class MetricOfRun(MetricOut, gc=False):
+    """A Metric message that names its run, where it is not plain which."""
+
+    run_id: str
+
+
+def points(key: str, columns: Columns, run_id: str = "") -> Sequence[MetricOut]:
     """Metric messages of one series."""
     times, steps, values = columns
     sent: Iterable[float | str] = values if math.isfinite(sum(values)) else map(float_out, values)
-    return list(map(MetricOut, repeat(key), sent, times, steps, repeat(run_id)))
+    if run_id:
+        return list(map(MetricOfRun, repeat(key), sent, times, steps, repeat(run_id)))
+    return list(map(MetricOut, repeat(key), sent, times, steps))
 
 
-def metrics(found: list[MetricOut], next_page_token: str = "") -> bytes:
+def metrics(found: Sequence[MetricOut], next_page_token: str = "") -> bytearray:
     """The answer with some points, encoded in parts so that other threads get their turn in between."""
-    parts = (_encode(found[start : start + _PART])[1:-1] for start in range(0, len(found), _PART))
-    rest = b',"next_page_token":' + _encode(next_page_token) if next_page_token else b""
-    return b"".join((b'{"metrics":[', b",".join(parts), b"]", rest, b"}"))
+    out = bytearray(b'{"metrics":[]')
+    for start in range(0, len(found), _PART):
+        end = len(out) - 1
+        _encode_into(found[start : start + _PART], out, end if start else end - 1)
+        if start:
+            out[end] = _COMMA  # was the bracket that ended the part before
+    if next_page_token:
+        out += b',"next_page_token":' + _encode(next_page_token)
+    out += b"}"
+    return out
 
 
 def files(found: Iterable[ListedEntry], below: str = "") -> list[Json]:
