@@ -61,8 +61,27 @@ class TestLocal(BlobSuite):
 
 class TestMemory(BlobSuite):
     @pytest.fixture
-    def blobs(self) -> BlobStore:
+    def blobs(self) -> ObjectBlobs:
         return ObjectBlobs(MemoryStore(), name="memory")
+
+    def test_what_is_kept_just_before_it_is_taken_away_comes_back(
+        self, blobs: ObjectBlobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The collection has looked at the marks already; the one who keeps the content still sees it."""
+        digest = blobs.put(b"in between")
+        before = next(iter(blobs.listing())).at + 1
+        time.sleep(0.01)
+        copy, kept = blobs._copy, []
+
+        def interrupted(source: str, target: str, size: int) -> None:
+            copy(source, target, size)
+            if not kept:
+                kept.append(blobs.keep(digest))
+
+        monkeypatch.setattr(blobs, "_copy", interrupted)
+        assert blobs.collect([digest], before_ms=before, wanted=lambda: ()) == []
+        assert kept == [True]
+        assert blobs.get(digest) == b"in between"
 
 
 class TestS3(BlobSuite):
