@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import msgspec
 
 from stile.store.database import Row, Tx
 from stile.train import run_keys
 from stile.train.run_keys import blocks, marks
 from stile.train.run_values import DatasetSummary, InputDataset, Latest, Run, RunInfo, RunModel
 
-_KEY = attrgetter("key")
+M = TypeVar("M")
+P = TypeVar("P")
+
 _INFO = "id, run_id, experiment, name, user_id, status, start_time, end_time, artifact_uri, lifecycle, created_by"
 
 
@@ -169,42 +173,90 @@ def latest(tx: Tx, run: int) -> list[Latest]:
 
 def load(tx: Tx, runs: Sequence[int]) -> list[Run]:
     """The runs with these numbers, in this order, with all that was logged."""
+    found = logged(tx, runs)
+    return [
+        Run(info=info, metrics=metrics, params=params, tags=tags, datasets=datasets, models=models)
+        for info, (metrics, params, tags), datasets, models in gathered(found, _latest, _pair)
+    ]
+
+
+class Logged(msgspec.Struct, frozen=True, kw_only=True):
+    """What was logged to some runs, as rows: the quickest form for an answer with many runs.
+
+    Rows are (run, key, value) and for metrics (run, key, value, step, at), by the texts of their keys.
+    """
+
+    infos: list[RunInfo]
+    names: dict[int, str]
+    metrics: list[Row]
+    params: list[Row]
+    tags: list[Row]
+    datasets: dict[int, list[InputDataset]]
+    models: dict[int, list[RunModel]]
+
+
+def logged(tx: Tx, runs: Sequence[int]) -> Logged:
+    """The rows of the runs with these numbers, the runs in this order."""
     infos: dict[int, RunInfo] = {}
-    metrics: defaultdict[int, list[Latest]] = defaultdict(list)
-    params: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
-    tags: defaultdict[int, list[tuple[str, str]]] = defaultdict(list)
+    latest: list[Row] = []
+    params: list[Row] = []
+    tags: list[Row] = []
     datasets: defaultdict[int, list[InputDataset]] = defaultdict(list)
     models: defaultdict[int, list[RunModel]] = defaultdict(list)
-    names: dict[int, str] = {}
     for part in blocks(list(runs)):
         where = f"IN ({marks(part)})"
         for row in tx.all(f"SELECT {_INFO} FROM runs WHERE id {where}", part):
             infos[row[0]] = _info(row)
-        latest = tx.all(f"SELECT run, key, value, step, at FROM latest WHERE run {where}", part)
-        logged = tx.all(f"SELECT run, key, value FROM params WHERE run {where}", part)
-        tagged = tx.all(f"SELECT run, key, value FROM run_tags WHERE run {where}", part)
-        unknown = {row[1] for rows in (latest, logged, tagged) for row in rows} - names.keys()
-        names.update(run_keys.names(tx, unknown))
-        for run, key, value, step, at in latest:
-            metrics[run].append(Latest(names[key], math.nan if value is None else value, step, at))
-        for run, key, value in logged:
-            params[run].append((names[key], value))
-        for run, key, value in tagged:
-            tags[run].append((names[key], value))
+        latest += tx.all(f"SELECT run, key, value, step, at FROM latest WHERE run {where}", part)
+        params += tx.all(f"SELECT run, key, value FROM params WHERE run {where}", part)
+        tags += tx.all(f"SELECT run, key, value FROM run_tags WHERE run {where}", part)
         for run, dataset in _inputs(tx, part):
             datasets[run].append(dataset)
         for run, direction, model_id, step in tx.all(
             f"SELECT run, direction, model_id, step FROM run_models WHERE run {where}", part
         ):
             models[run].append(RunModel(direction=direction, model_id=model_id, step=step))
-    return [
-        Run(
-            info=infos[run], metrics=sorted(metrics[run], key=_KEY), params=sorted(params[run]),
-            tags=sorted(tags[run]), datasets=datasets[run], models=models[run],
-        )
-        for run in runs
-        if run in infos
-    ]  # fmt: skip
+    names = run_keys.names(tx, {row[1] for rows in (latest, params, tags) for row in rows})
+    place = {key: place for place, key in enumerate(sorted(names, key=names.__getitem__))}
+    for rows in (latest, params, tags):
+        rows.sort(key=lambda row: place[row[1]])
+    return Logged(
+        infos=[infos[run] for run in runs if run in infos],
+        names=names, metrics=latest, params=params, tags=tags, datasets=datasets, models=models,
+    )  # fmt: skip
+
+
+def gathered(
+    found: Logged, metric: Callable[[str, float | None, int, int], M], pair: Callable[[str, str], P]
+) -> Iterable[tuple[RunInfo, tuple[list[M], list[P], list[P]], list[InputDataset], list[RunModel]]]:
+    """Run by run: who it is; metrics, parameters and tags in the forms that are asked for; datasets, models.
+
+    Args:
+        found: the rows.
+        metric: makes one of (key, value, step, at); a value of None is NaN.
+        pair: makes a parameter or tag of (key, value).
+    """
+    names = found.names
+    metrics: dict[int, list[M]] = {info.row: [] for info in found.infos}
+    params: dict[int, list[P]] = {info.row: [] for info in found.infos}
+    tags: dict[int, list[P]] = {info.row: [] for info in found.infos}
+    for run, key, value, step, at in found.metrics:
+        metrics[run].append(metric(names[key], value, step, at))
+    for run, key, value in found.params:
+        params[run].append(pair(names[key], value))
+    for run, key, value in found.tags:
+        tags[run].append(pair(names[key], value))
+    for info in found.infos:
+        run = info.row
+        yield info, (metrics[run], params[run], tags[run]), found.datasets.get(run, []), found.models.get(run, [])
+
+
+def _latest(key: str, value: float | None, step: int, at: int) -> Latest:
+    return Latest(key, math.nan if value is None else value, step, at)
+
+
+def _pair(key: str, value: str) -> tuple[str, str]:
+    return key, value
 
 
 def _inputs(tx: Tx, runs: Sequence[int]) -> Iterable[tuple[int, InputDataset]]:

@@ -21,6 +21,7 @@ from stile.store.database import Tx
 from stile.train import limits, run_keys, run_records, search_sql
 from stile.train.filters import Clause, Order, Vocabulary, parse_filter, parse_orders
 from stile.train.run_keys import marks
+from stile.train.run_records import Logged
 from stile.train.run_values import Run
 from stile.train.search_sql import Part, SortKey
 
@@ -71,6 +72,13 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     next_page_token: str = ""
 
 
+class LoggedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """The same as rows, for answers with many runs."""
+
+    found: Logged
+    next_page_token: str = ""
+
+
 class RowPage(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers of some of the runs asked for, and the tokens that lead on and back ('' where there is no more)."""
 
@@ -111,6 +119,28 @@ def search(
         after=page_token,
     )  # fmt: skip
     return RunPage(runs=run_records.load(tx, found.rows), next_page_token=found.following)
+
+
+def logged(
+    tx: Tx,
+    *,
+    experiment_ids: Sequence[str],
+    filter: str = "",
+    view: View = "ACTIVE_ONLY",
+    max_results: int = 1000,
+    order_by: Sequence[str] = (),
+    page_token: str = "",
+) -> LoggedPage:
+    """``search``, with what was logged left as rows.
+
+    Raises:
+        Invalid: as in ``search``.
+    """
+    found = rows(
+        tx, experiment_ids=experiment_ids, filter=filter, view=view, max_results=max_results, order_by=order_by,
+        after=page_token,
+    )  # fmt: skip
+    return LoggedPage(found=run_records.logged(tx, found.rows), next_page_token=found.following)
 
 
 def rows(

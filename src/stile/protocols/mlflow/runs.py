@@ -261,7 +261,7 @@ async def _search(call: Call) -> Response:
     body = decode(await call.body(), _Search)
 
     def work(tx: Tx) -> bytes:
-        page = run_search.search(
+        page = run_search.logged(
             tx,
             experiment_ids=body.experiment_ids,
             filter=body.filter,
@@ -270,7 +270,7 @@ async def _search(call: Call) -> Response:
             order_by=body.order_by,
             page_token=body.page_token,
         )
-        out: wire.Json = {"runs": [wire.run(found) for found in page.runs]}
+        out: wire.Json = {"runs": wire.runs(page.found)}
         if page.next_page_token:
             out["next_page_token"] = page.next_page_token
         return msgspec.json.encode(out)

@@ -23,7 +23,8 @@ from stile.train.experiment_records import Experiment
 from stile.train.limits import check_time
 from stile.train.logged_model_records import LoggedModel
 from stile.train.points import Columns, Piece, Point, piece
-from stile.train.run_values import Run, RunInfo
+from stile.train.run_records import Logged, gathered
+from stile.train.run_values import InputDataset, Run, RunInfo, RunModel
 
 T = TypeVar("T", bound=msgspec.Struct)
 Json = dict[str, Any]
@@ -180,34 +181,60 @@ def run_info(info: RunInfo) -> Json:
 
 def run(found: Run) -> Json:
     """A Run message."""
+    return _run(
+        found.info,
+        (
+            [MetricOut(m.key, float_out(m.value), m.at, m.step) for m in found.metrics],
+            [Pair(key, value) for key, value in found.params],
+            [Pair(key, value) for key, value in found.tags],
+        ),
+        found.datasets,
+        found.models,
+    )
+
+
+def runs(found: Logged) -> list[Json]:
+    """Run messages, made of rows."""
+    return [_run(*one) for one in gathered(found, _latest, Pair)]
+
+
+def _latest(key: str, value: float | None, step: int, at: int) -> MetricOut:
+    return MetricOut(key, "NaN" if value is None else value, at, step)
+
+
+def _run(
+    info: RunInfo,
+    data: tuple[list[MetricOut], list[Pair], list[Pair]],
+    datasets: list[InputDataset],
+    models: list[RunModel],
+) -> Json:
+    metrics, params, tags = data
+    out: Json = {
+        "info": run_info(info),
+        "data": {"metrics": metrics, "params": params, "tags": tags},
+        "inputs": {"dataset_inputs": [], "model_inputs": []},
+        "outputs": {"model_outputs": []},
+    }
+    if datasets:
+        out["inputs"]["dataset_inputs"] = [_dataset_input(dataset) for dataset in datasets]
+    if models:
+        read = [{"model_id": m.model_id} for m in models if m.direction == "input"]
+        made = [{"model_id": m.model_id, "step": m.step} for m in models if m.direction == "output"]
+        out["inputs"]["model_inputs"] = read
+        out["outputs"]["model_outputs"] = made
+    return out
+
+
+def _dataset_input(found: InputDataset) -> Json:
     return {
-        "info": run_info(found.info),
-        "data": {
-            "metrics": [MetricOut(m.key, float_out(m.value), m.at, m.step) for m in found.metrics],
-            "params": [Pair(key, value) for key, value in found.params],
-            "tags": [Pair(key, value) for key, value in found.tags],
-        },
-        "inputs": {
-            "dataset_inputs": [
-                {
-                    "tags": pairs(d.tags),
-                    "dataset": {
-                        "name": d.name,
-                        "digest": d.digest,
-                        "source_type": d.source_type,
-                        "source": d.source,
-                        "schema": d.schema,
-                        "profile": d.profile,
-                    },
-                }
-                for d in found.datasets
-            ],
-            "model_inputs": [{"model_id": m.model_id} for m in found.models if m.direction == "input"],
-        },
-        "outputs": {
-            "model_outputs": [
-                {"model_id": m.model_id, "step": m.step} for m in found.models if m.direction == "output"
-            ],
+        "tags": pairs(found.tags),
+        "dataset": {
+            "name": found.name,
+            "digest": found.digest,
+            "source_type": found.source_type,
+            "source": found.source,
+            "schema": found.schema,
+            "profile": found.profile,
         },
     }
 
