@@ -47,6 +47,7 @@ from stile.protocols.rest import (
     people,
     predictions,
     tracking,
+    views,
     transfers,
 )
 from stile.protocols.rest import store as store_routes
@@ -76,6 +77,7 @@ def routes() -> list[Route]:
         *board.ROUTES,
         *adoption.ROUTES,
         *tracking.ROUTES,
+        *views.ROUTES,
         *keeping.ROUTES,
         *data.ROUTES,
         *deploy.ROUTES,

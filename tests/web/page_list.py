@@ -6,7 +6,8 @@ from web_world import USE_CASE, World
 
 NAMES = (
     "inbox", "portfolio", "use case", "plan", "experiments", "experiments of a use case", "runs", "runs found",
-    "runs sorted", "run", "graph", "model", "gate of the waiting", "gate of the rejected", "gate of the champion",
+    "runs sorted", "runs pinned", "runs chosen", "runs mistyped", "experiments found",
+    "run", "graph", "model", "gate of the waiting", "gate of the rejected", "gate of the champion",
     "decisions", "decision", "evidence", "monitor", "feedback", "prediction", "board", "card", "people",
     "ledger", "sign in", "style",
 )  # fmt: skip
@@ -25,6 +26,10 @@ def address(name: str, world: World) -> str:
         "runs": f"/experiments/{world.experiment_id}",
         "runs found": f"/experiments/{world.experiment_id}?filter=metrics.auc+%3E+0.92",
         "runs sorted": f"/experiments/{world.experiment_id}?sort=metrics.`auc`+DESC",
+        "runs pinned": f"/experiments/{world.experiment_id}?filter=params.model+%3D+'forest'&baseline={world.run_id}",
+        "runs chosen": f"/experiments/{world.experiment_id}?cols=metrics.loss,params.model,tags.team,took,end_time",
+        "runs mistyped": f"/experiments/{world.experiment_id}?filter=auc+%3E+0.9",
+        "experiments found": "/experiments?q=early",
         "run": f"/runs/{world.run_id}",
         "graph": f"/graphs/{world.graph}",
         "model": model,

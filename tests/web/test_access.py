@@ -56,6 +56,9 @@ WRITES_CHECKED_BY_THE_HANDLER = {
     "POST /api/v1/inbox/done", "POST /api/v1/inbox/seen", "POST /inbox/done", "POST /inbox/seen",
     "POST /api/v1/people/{person}/tokens", "DELETE /api/v1/people/{person}/tokens/{id:int}",
     "PUT /api/v1/people/{person}/password",
+    "POST /api/v1/experiments/{experiment_id}/views", "PATCH /api/v1/experiments/{experiment_id}/views/{id:int}",
+    "DELETE /api/v1/experiments/{experiment_id}/views/{id:int}", "POST /experiments/{experiment_id}/views",
+    "POST /experiments/{experiment_id}/views/{id:int}", "POST /experiments/{experiment_id}/views/{id:int}/delete",
     # they decide nothing
     "POST /api/v1/import/known-runs",
     "POST /api/v1/use-cases/{use_case}/gate", "POST /api/v1/use-cases/{use_case}/plan",

@@ -193,9 +193,9 @@ def test_bad_search_is_explained_on_the_page(browser: httpx.Client, world: World
 def test_search_finds_and_the_address_keeps_it(browser: httpx.Client, world: World) -> None:
     path = f"/experiments/{world.experiment_id}.json"
     found = browser.get(path, params={"filter": "params.model = 'forest'"}).json()
-    assert [dict(run["params"])["model"] for run in found["runs"]] == ["forest"]
+    assert [run["params"]["model"] for run in found["runs"]] == ["forest"]
     falling = browser.get(path, params={"sort": "metrics.`auc` DESC"}).json()
-    values = [next(m["value"] for m in run["metrics"] if m["key"] == "auc") for run in falling["runs"]]
+    values = [run["metrics"]["auc"] for run in falling["runs"]]
     assert values == sorted(values, reverse=True)
     assert falling["curves"] == {} or all(falling["curves"].values())
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from stile.train.logged_keys import KeyUse
 from stile.train.metric_direction import direction
 
-_PARTS = re.compile(r"[a-z0-9]+")
+_PARTS = re.compile(r"[a-z0-9]+")  # an underscore parts words too
+_SEEDS = frozenset({"seed", "seeds", "random", "randomstate", "rng"})
 _MACHINE = ("system/", "mlflow.")
 
 
@@ -40,10 +41,20 @@ def metrics(use: Sequence[KeyUse], asked: Sequence[str], *, most: int = 3) -> li
     return [*chosen, *(each.key for each in rest)][:most]
 
 
-def params(use: Sequence[KeyUse], *, most: int = 2) -> list[str]:
-    """The parameters worth a column: those that differ between the runs, the more runs have them the sooner."""
-    differing = [each for each in use if each.varies]
-    return [each.key for each in sorted(differing, key=lambda each: (-each.runs, len(each.key), each.key))[:most]]
+def params(use: Sequence[KeyUse], *, most: int = 3) -> list[str]:
+    """The parameters worth a column: those that differ between the runs, the more runs have them the sooner.
+
+    Seeds differ in every search and explain nothing, so they come last. A run alone shows what it has.
+    """
+    alone = max((each.runs for each in use), default=0) == 1
+    differing = [each for each in use if each.varies or alone]
+    differing.sort(key=lambda each: (is_seed(each.key), -each.runs, len(each.key), each.key))
+    return [each.key for each in differing[:most]]
+
+
+def is_seed(key: str) -> bool:
+    """Whether a parameter only feeds a source of chance."""
+    return bool(_SEEDS & set(_PARTS.findall(key.lower())))
 
 
 def _answers(key: str, name: str) -> bool:

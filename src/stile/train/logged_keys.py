@@ -62,6 +62,15 @@ def extremes(tx: Tx, experiment: int, key: int) -> tuple[float, float] | None:
     return None if low is None or high is None else (float(low), float(high))
 
 
+def stepped(tx: Tx, runs: Sequence[int]) -> dict[str, int]:
+    """The metrics of which some of these runs logged several steps, and how many did; most first."""
+    if not runs:
+        return {}
+    rows = tx.all(f"SELECT key, COUNT(*) FROM latest WHERE run IN ({marks(runs)}) AND step > 0 GROUP BY key", runs)
+    named = run_keys.names(tx, [row[0] for row in rows])
+    return dict(sorted(((named[key], int(count)) for key, count in rows), key=lambda each: (-each[1], each[0])))
+
+
 def use(tx: Tx, table: Table, runs: Sequence[int]) -> list[KeyUse]:
     """How runs (numbers; as many as a page shows) use each key they have, in alphabetical order."""
     if not runs:

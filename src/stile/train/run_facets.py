@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from stile.store.database import Tx
-from stile.train import filter_text, logged_keys, run_search
+from stile.train import column_choice, filter_text, logged_keys, run_search
 from stile.train.filters import Clause, Entity, parse_filter
 from stile.train.run_keys import marks
 from stile.train.run_search import WORDS
@@ -120,7 +120,12 @@ def _few_valued(tx: Tx, experiment: int, clauses: Sequence[Clause]) -> list[_Key
             few = 2 <= len(values) <= MOST_VALUES and all(len(v) < logged_keys.SHOWN_LETTERS for v in values)
             if few or fixed:
                 found.append(_Key(entity=entity, key=name, number=number, values=values[:MOST_VALUES]))
-    found.sort(key=lambda key: (filter_text.chosen(clauses, key.entity, key.key) is None, len(key.values), key.key))
+    found.sort(
+        key=lambda key: (
+            filter_text.chosen(clauses, key.entity, key.key) is None, column_choice.is_seed(key.key),
+            key.entity != "param", len(key.values), key.key,
+        )
+    )  # fmt: skip
     always = [
         _Key(entity="attribute", key="status"),
         _Key(entity="attribute", key="user_id"),

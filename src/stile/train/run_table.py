@@ -26,6 +26,7 @@ class TableRow(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
     start_time: int
     end_time: int | None
+    artifact_uri: str
     metrics: dict[str, float]
     params: dict[str, str]
     tags: dict[str, str]
@@ -48,8 +49,8 @@ def load(
     for part in blocks(list(rows)):
         inside = f"run IN ({marks(part)})"
         for found in tx.all(
-            "SELECT id, run_id, experiment, name, status, user_id, start_time, end_time FROM runs "
-            f"WHERE id IN ({marks(part)})",
+            "SELECT id, run_id, experiment, name, status, user_id, start_time, end_time, artifact_uri "
+            f"FROM runs WHERE id IN ({marks(part)})",
             part,
         ):
             who[found[0]] = found
@@ -65,8 +66,8 @@ def load(
     return [
         TableRow(
             row=row, run_id=who[row][1], experiment_id=str(who[row][2]), name=who[row][3], status=who[row][4],
-            user_id=who[row][5], start_time=who[row][6], end_time=who[row][7], metrics=values[row],
-            params=texts["params"][row], tags=texts["run_tags"][row],
+            user_id=who[row][5], start_time=who[row][6], end_time=who[row][7], artifact_uri=who[row][8],
+            metrics=values[row], params=texts["params"][row], tags=texts["run_tags"][row],
         )
         for row in rows
         if row in who

@@ -34,7 +34,15 @@ def test_what_the_machine_logs_is_not_chosen() -> None:
 
 
 def test_parameters_that_differ() -> None:
-    use = [_use("seed", varies=False), _use("depth"), _use("lr"), _use("optional", 3)]
-    assert column_choice.params(use) == ["lr", "depth"]
-    assert column_choice.params(use, most=9) == ["lr", "depth", "optional"]
+    use = [
+        _use("same", varies=False),
+        _use("seed"),
+        _use("depth"),
+        _use("lr"),
+        _use("rare", 3),
+        _use("random_state"),
+    ]
+    assert column_choice.params(use, most=2) == ["lr", "depth"]
+    assert column_choice.params(use, most=9) == ["lr", "depth", "rare", "seed", "random_state"]
     assert column_choice.params([]) == []
+    assert column_choice.params([_use("kind", 1, varies=False), _use("lr", 1, varies=False)]) == ["lr", "kind"]

@@ -107,7 +107,7 @@ def test_counts_are_those_of_a_plain_reading(filled: SqliteDatabase, text: str, 
     keys = [facet.key for facet in found.facets]
     assert {"lr", "seed", "mlflow.secret", "mlflow.runName"}.isdisjoint(keys)
     if not text:
-        assert keys == ["status", "user_id", "name", "team", "kind"]
+        assert keys == ["status", "user_id", "name", "kind", "team"]
     for facet in found.facets:
         rest = " and ".join(c for c in text.split(" and ") if facet.key not in c)
         inside = filled.read(lambda tx, rest=rest: run_search.search(tx, experiment_ids=["0"], filter=rest)).runs

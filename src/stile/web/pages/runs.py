@@ -1,166 +1,176 @@
-"""Experiments, and the runs of one: a search bar in MLflow's grammar, and a table with the metrics that matter."""
+"""The runs of an experiment: searched in MLflow's grammar, counted by facets, compared with a pinned baseline."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from stile.edge.call import Call
-from stile.govern import registry
+from stile.edge.route import Route
 from stile.kernel.errors import Invalid
+from stile.kernel.permission import Permission, may
 from stile.store.database import Tx
-from stile.train import experiment_search, experiments, run_search, runs
+from stile.train import experiments, logged_keys, run_facets, run_table, saved_views
 from stile.train.experiment_records import Experiment
-from stile.train.run_values import Run
+from stile.train.filter_repair import repaired
+from stile.train.filters import FilterError
+from stile.train.run_facets import Facets, Matching
+from stile.train.run_search import WORDS, RowPage
+from stile.train.run_table import TableRow
+from stile.train.saved_view_records import SavedView
 from stile.web.charts.sparkline import sparkline
-from stile.web.render import Crumb, Frame, Page
+from stile.web.pages import experiments as experiments_page
+from stile.web.pages import runs_asked, runs_csv, runs_found, runs_help, runs_view
+from stile.web.pages import saved_views as views_forms
+from stile.web.pages.runs_asked import Asked, Column, address, asked
+from stile.web.render import Crumb, Frame, Page, error_page
 
-_PER_PAGE = 50
-_METRIC_COLUMNS = 3
-_PARAM_COLUMNS = 2
 _SPARK_POINTS = 64
-_SNIPPET = """import mlflow
-mlflow.set_tracking_uri("{url}")
-mlflow.set_experiment("{name}")
-with mlflow.start_run(): mlflow.log_metric("auc", 0.93)"""
+_NO_FACETS = Facets(runs=0, more=False, facets=[])
 
 
-class ExperimentRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One experiment, and how many of its newest runs there are (at most 1000 are counted)."""
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why nothing was searched.
 
-    experiment: Experiment
-    runs: int
-    last_run_at: int | None
+    Attributes:
+        says: what is wrong, and what is known instead.
+        at, length: the characters of the filter it is about, from 0; -1 when it is not about the filter.
+        instead: a filter that can be read and may be what was meant; empty when there is none.
+    """
 
-
-class ExperimentsData(msgspec.Struct, frozen=True, kw_only=True):
-    """Experiments, the last changed first; with ``use_case`` only those its candidates came from."""
-
-    experiments: list[ExperimentRow]
-    use_case: str
-    next: str
+    says: str
+    at: int = -1
+    length: int = 0
+    instead: str = ""
 
 
 class RunsData(msgspec.Struct, frozen=True, kw_only=True):
     """One page of runs.
 
     Attributes:
-        metrics, params: the columns that are shown.
-        curves: the main metric of each run, thinned; by run id.
-        problem: why the search could not be done, in words; then there are no runs.
-        next: cursor of the next page, empty at the end.
+        columns: what is shown, chosen or automatic, as left sides.
+        offered: what else these runs have, as left sides.
+        baseline: the run the others are compared with.
+        lost: a baseline was asked for that is not there any more.
+        drawn: the metric that is drawn: the first shown one with steps, else the one most runs logged steps of.
+        curves: its course in each run that logged steps of it, thinned; by run id.
+        found: how many match, and how they spread.
+        problem: why nothing was searched; then there are no runs.
+        next, previous: cursors of the neighbouring pages, empty where there is none.
     """
 
     experiment: Experiment
     filter: str
     sort: str
-    runs: list[Run]
-    metrics: list[str]
-    params: list[str]
+    columns: list[str]
+    offered: list[str]
+    runs: list[TableRow]
+    baseline: TableRow | None
+    lost: bool
+    drawn: str
     curves: dict[str, list[float]]
-    problem: str
+    found: Facets
+    views: list[SavedView]
+    problem: Problem | None
     next: str
+    previous: str
 
 
-def _load_experiments(tx: Tx, call: Call) -> ExperimentsData:
-    use_case = call.query("use_case")
-    if use_case:
-        found, following = _of_use_case(tx, use_case), ""
-    else:
-        page = experiment_search.search(tx, max_results=_PER_PAGE, page_token=call.query("cursor"))
-        found, following = page.experiments, page.next_page_token
-    rows = []
-    for each in found:
-        newest = run_search.search(tx, experiment_ids=[each.experiment_id], max_results=_PER_PAGE)
-        last = newest.runs[0].info.start_time if newest.runs else None
-        count = len(newest.runs) if not newest.next_page_token else -1
-        rows.append(ExperimentRow(experiment=each, runs=count, last_run_at=last))
-    return ExperimentsData(experiments=rows, use_case=use_case, next=following)
-
-
-def _of_use_case(tx: Tx, use_case: str) -> list[Experiment]:
-    """The experiments that the versions of the use case's model were trained in."""
-    ids = {runs.info(tx, each.run_id).experiment_id for each in registry.versions(tx, use_case) if each.run_id}
-    return [experiments.get(tx, id) for id in sorted(ids, key=int)]
-
-
-def _load_runs(tx: Tx, call: Call) -> RunsData:
+def _load(tx: Tx, call: Call) -> RunsData:
     experiment = experiments.get(tx, call.path("experiment_id"))
-    wanted, sort = call.query("filter"), call.query("sort")
-    found: list[Run] = []
-    problem, following = "", ""
+    state = asked(call.request.query_params)
+    page, problem = RowPage(rows=[]), None
     try:
-        page = run_search.search(
-            tx,
-            experiment_ids=[experiment.experiment_id],
-            filter=wanted,
-            order_by=[sort] if sort else (),
-            max_results=_PER_PAGE,
-            page_token=call.query("cursor"),
-        )
-        found, following = page.runs, page.next_page_token
+        runs_asked.columns(list(state.columns))
+        page = runs_found.page(tx, experiment, state)
     except Invalid as error:
-        problem = error.message
-    metrics, params = chosen_metrics(found), chosen_params(found)
-    curves = {}
-    if metrics:
-        stepped = [run for run in found if any(m.key == metrics[0] and m.step > 0 for m in run.metrics)]
-        curves = {run.info.run_id: _values(tx, run.info.run_id, metrics[0]) for run in stepped}
+        problem = _problem(tx, experiment, state, error)
+    baseline = runs_found.baseline(tx, state.baseline)
+    columns, offered = runs_found.columns(
+        tx, experiment, page.rows, () if problem else state.columns, most_params=2 if baseline else 3
+    )
+    rows = runs_found.table(tx, [*page.rows, *([baseline] if baseline else [])], columns)
+    drawn = _drawn(tx, page.rows, columns)
+    whole = not (state.after or state.before or page.following)
+    known = Matching(rows=page.rows, whole=True) if whole else None
     return RunsData(
-        experiment=experiment, filter=wanted, sort=sort, runs=found, metrics=metrics, params=params,
-        curves=curves, problem=problem, next=following,
-    )  # fmt: skip
+        experiment=experiment,
+        filter=state.filter,
+        sort=state.sort,
+        columns=[each.text for each in columns],
+        offered=offered,
+        runs=rows[: len(page.rows)],
+        baseline=rows[-1] if baseline else None,
+        lost=bool(state.baseline) and not baseline,
+        drawn=drawn,
+        curves=_curves(tx, page.rows, rows, drawn),
+        found=_NO_FACETS if problem else run_facets.facets(tx, experiment.row_id, state.filter, known=known),
+        views=saved_views.listing(tx, experiment.experiment_id, call.principal),
+        problem=problem,
+        next=page.following,
+        previous=page.preceding,
+    )
 
 
-def _values(tx: Tx, run_id: str, key: str) -> list[float]:
-    return [point.value for point in runs.curve(tx, run_id, key, most=_SPARK_POINTS)]
+def _problem(tx: Tx, experiment: Experiment, state: Asked, error: Invalid) -> Problem:
+    if not isinstance(error, FilterError):
+        return Problem(says=error.message)
+    instead = repaired(state.filter, WORDS, runs_help.keys(tx, experiment.row_id))
+    return Problem(says=error.message, at=error.at, length=error.length, instead=instead)
 
 
-def chosen_metrics(found: list[Run]) -> list[str]:
-    """The metrics worth a column: logged by most runs, then those that differ most between them."""
-    seen: Counter[str] = Counter()
-    values: dict[str, set[float]] = {}
-    for run in found:
-        for metric in run.metrics:
-            seen[metric.key] += 1
-            values.setdefault(metric.key, set()).add(metric.value)
-    return sorted(seen, key=lambda key: (-seen[key], -len(values[key]), len(key), key))[:_METRIC_COLUMNS]
+def _drawn(tx: Tx, rows: Sequence[int], columns: Sequence[Column]) -> str:
+    """The metric whose course is drawn, '' for none; what the machine logs about itself never is."""
+    known = [key for key in logged_keys.stepped(tx, rows) if not key.startswith("system/")]
+    shown = [each.key for each in columns if each.kind == "metric" and each.key in known]
+    return next(iter([*shown, *known]), "")
 
 
-def chosen_params(found: list[Run]) -> list[str]:
-    """The parameters worth a column: those that differ between runs, in most of them."""
-    values: dict[str, Counter[str]] = {}
-    for run in found:
-        for key, value in run.params:
-            values.setdefault(key, Counter())[value] += 1
-    differing = [key for key, counted in values.items() if len(counted) > 1 or len(found) == 1]
-    return sorted(differing, key=lambda key: (-values[key].total(), -len(values[key]), len(key), key))[:_PARAM_COLUMNS]
-
-
-def _columns(data: RunsData, path: str) -> list[dict[str, str]]:
-    """Column heads with the link that sorts by them, and how they are sorted now."""
-    heads = []
-    for key in data.metrics:
-        rising, falling = f"metrics.`{key}` ASC", f"metrics.`{key}` DESC"
-        sorted_now = "descending" if data.sort == falling else "ascending" if data.sort == rising else ""
-        onward = rising if data.sort == falling else falling
-        link = f"{path}?filter={quote(data.filter)}&sort={quote(onward)}"
-        heads.append({"key": key, "url": link, "sorted": sorted_now})
-    return heads
+def _curves(tx: Tx, numbers: Sequence[int], rows: Sequence[TableRow], key: str) -> dict[str, list[float]]:
+    found = run_table.curves(tx, numbers, key, most=_SPARK_POINTS) if key else {}
+    return {row.run_id: found[row.row] for row in rows if row.row in found}
 
 
 def _extras(data: RunsData, call: Call) -> dict[str, Any]:
-    path = call.request.url.path
-    link = f"{path}?filter={quote(data.filter)}&sort={quote(data.sort)}&cursor={quote(data.next)}"
+    path, state = call.request.url.path, asked(call.request.query_params)
+    columns = [runs_asked.column(text) for text in data.columns]
+    here = msgspec.structs.replace(state, after="", before="")
+    kept = msgspec.structs.replace(state, columns=tuple(data.columns))
+    name = data.experiment.name.replace('"', "")
+    baseline = data.baseline
     return {
-        "columns": _columns(data, path),
-        "sparks": {run_id: sparkline(data.metrics[0], values) for run_id, values in data.curves.items()},
-        "next_url": link if data.next else "",
-        "snippet": _SNIPPET.format(url=call.services.settings.url, name=data.experiment.name.replace('"', "")),
+        "state": state,
+        "heads": runs_view.heads(path, state, columns),
+        "table": [(row, runs_view.cells(row, columns, baseline, state.sort)) for row in data.runs],
+        "pinned": runs_view.cells(baseline, columns, None, state.sort) if baseline else [],
+        "spark_after": max((place for place, each in enumerate(columns) if each.kind == "metric"), default=0),
+        "sparks": {run_id: sparkline(data.drawn, values) for run_id, values in data.curves.items()},
+        "pin": {row.run_id: address(path, here, baseline=row.run_id) for row in data.runs},
+        "unpin_url": address(path, here, baseline=""),
+        "facets": [] if data.problem else runs_view.menus(path, state, data.found.facets),
+        "next_url": address(path, kept, after=data.next, before="") if data.next else "",
+        "previous_url": address(path, kept, before=data.previous, after="") if data.previous else "",
+        "clear_url": address(path, here, filter="", sort="", view=""),
+        "instead_url": address(path, here, filter=data.problem.instead) if data.problem else "",
+        "automatic_url": address(path, here, columns=()),
+        "picker": [(runs_asked.column(text), text in data.columns) for text in _picked(data)],
+        "csv_url": address(f"{path}/runs.csv", here, columns=tuple(data.columns), view=""),
+        "csv_all_url": address(
+            f"{path}/runs.csv", msgspec.structs.replace(here, columns=(runs_csv.EVERYTHING,), view="")
+        ),
+        "views": [(view, address(path, runs_asked.of_view(view.query, view.id))) for view in data.views],
+        "view": next((view for view in data.views if str(view.id) == state.view), None),
+        "changed": not any(str(view.id) == state.view and view.query == here.query for view in data.views),
+        "may_share": may(call.principal, Permission.TRACK).allowed,
+        "snippet": experiments_page.SNIPPET.format(url=call.services.settings.url, name=name),
     }
+
+
+def _picked(data: RunsData) -> list[str]:
+    """What can be ticked as a column: what is shown, then what else there is."""
+    return [*data.columns, *(text for text in data.offered if text not in data.columns)]
 
 
 def _frame(data: RunsData) -> Frame:
@@ -172,13 +182,12 @@ def _frame(data: RunsData) -> Frame:
     )
 
 
-EXPERIMENTS = Page(
-    "/experiments",
-    "experiments.html",
-    _load_experiments,
-    lambda data: Frame(title="Experiments", here="runs", live="train"),  # noqa: ARG005
-    extras=lambda data, call: {"snippet": _SNIPPET.format(url=call.services.settings.url, name="my-experiment")},  # noqa: ARG005
-)
-RUNS = Page("/experiments/{experiment_id}", "runs.html", _load_runs, _frame, extras=_extras)
+PAGE = Page("/experiments/{experiment_id}", "runs.html", _load, _frame, extras=_extras)
 
-ROUTES = [*EXPERIMENTS.routes, *RUNS.routes]
+ROUTES = [
+    *experiments_page.PAGE.routes,
+    Route("GET", "/experiments/{experiment_id}/runs.csv", Permission.READ, runs_csv.answer, on_error=error_page),
+    Route("GET", "/experiments/{experiment_id}/completions.json", Permission.READ, runs_help.completions),
+    *views_forms.ROUTES,
+    *PAGE.routes,
+]

@@ -2,16 +2,20 @@
 import "htmx.org/dist/htmx.esm.js";
 import { startCharts } from "./charts.js";
 import { startCurves } from "./curves.js";
+import { startCompletions } from "./complete.js";
 import { startForms } from "./forms.js";
 import { startKeys } from "./keys.js";
 import { startLive } from "./live.js";
 import { startTheme } from "./theme.js";
+import { startTicks } from "./ticks.js";
 import { startTimes } from "./times.js";
 
 startTheme();
 startTimes();
 startKeys();
 startForms();
+startCompletions();
+startTicks();
 startCharts();
 startCurves();
 startLive();

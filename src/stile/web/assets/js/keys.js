@@ -3,7 +3,7 @@ const CHORD_MS = 1500;
 const OFF = "stile.keys.off";
 let chordUntil = 0;
 
-const typing = (element) => element.closest("input, textarea, select, [contenteditable=true]") !== null;
+const typing = (element) => element.closest("input:not([type=checkbox]), textarea, select, [contenteditable=true]") !== null;
 const rows = () => [...document.querySelectorAll("[data-row]")].filter((row) => row.offsetParent !== null);
 
 function moveRow(step) {
@@ -11,8 +11,13 @@ function moveRow(step) {
   if (!all.length) return;
   const at = all.findIndex((row) => row.contains(document.activeElement));
   const next = all[Math.max(0, Math.min(all.length - 1, at + step))];
-  (next.querySelector("a[href]") ?? next).focus();
+  (next.querySelector("a.open[href], a[href]") ?? next).focus();
   next.scrollIntoView({ block: "nearest" });
+}
+
+function tickRow() {
+  const row = rows().find((each) => each.contains(document.activeElement));
+  row?.querySelector("[data-tick]")?.click();
 }
 
 function press(key) {
@@ -60,7 +65,7 @@ export function startKeys() {
       }
       return;
     }
-    const acts = { j: () => moveRow(1), k: () => moveRow(-1), "?": () => help?.showModal(), g: () => (chordUntil = Date.now() + CHORD_MS) };
+    const acts = { j: () => moveRow(1), k: () => moveRow(-1), x: tickRow, "?": () => help?.showModal(), g: () => (chordUntil = Date.now() + CHORD_MS) };
     if (event.key === "/") {
       const search = document.querySelector("[data-search]");
       if (search) {
