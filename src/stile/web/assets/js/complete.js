@@ -1,24 +1,28 @@
 // Completions for a search field: asked of the server as one types; arrows choose, Enter or Tab takes, Escape closes.
 const SETTLE_MS = 120;
+const started = new WeakSet();
 let count = 0;
 
 function startOne(field) {
-  field.dataset.completing = "1";
+  started.add(field);
   const id = `complete-${++count}`;
-  const box = field.parentElement;
   const list = document.createElement("ul");
   list.id = id;
   list.role = "listbox";
   list.ariaLabel = "Completions";
   list.hidden = true;
-  box.classList.add("complete");
-  field.role = "combobox";
-  field.setAttribute("aria-autocomplete", "list");
-  field.setAttribute("aria-controls", id);
-  field.ariaExpanded = "false";
-  box.append(list);
   let start = 0, asked = 0, timer = 0, at = -1;
 
+  // A page that renews itself takes away what the server does not know of: it is put back when it is needed.
+  const dress = () => {
+    const box = field.parentElement;
+    box.classList.add("complete");
+    field.role = "combobox";
+    field.setAttribute("aria-autocomplete", "list");
+    field.setAttribute("aria-controls", id);
+    field.ariaExpanded = String(!list.hidden);
+    if (list.parentElement !== box) box.append(list);
+  };
   const close = () => {
     clearTimeout(timer);
     asked += 1;
@@ -57,7 +61,7 @@ function startOne(field) {
       return option;
     }));
     list.hidden = false;
-    field.ariaExpanded = "true";
+    dress();
     field.removeAttribute("aria-activedescendant");
   };
   const ask = () => {
@@ -71,6 +75,8 @@ function startOne(field) {
     }, SETTLE_MS);
   };
 
+  dress();
+  field.addEventListener("focus", dress);
   field.addEventListener("input", ask);
   field.addEventListener("blur", close);
   field.addEventListener("keydown", (event) => {
@@ -100,7 +106,7 @@ function startOne(field) {
 }
 
 export function startCompletions() {
-  const start = () => document.querySelectorAll("input[data-complete]:not([data-completing])").forEach(startOne);
+  const start = () => document.querySelectorAll("input[data-complete]").forEach((field) => started.has(field) || startOne(field));
   start();
   document.addEventListener("htmx:after:swap", start);
 }

@@ -1,0 +1,113 @@
+"""Looking for a run in a real browser: completions by keyboard, ticking, comparing, keeping a view."""
+
+from __future__ import annotations
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+from web_world import World
+
+pytestmark = pytest.mark.browser
+
+_OPTIONS = """
+return [...document.querySelectorAll("[role=listbox]:not([hidden]) [role=option]")].map((each) => each.dataset.text)
+"""
+_WAITS = """
+const options = [...document.querySelectorAll("[role=listbox]:not([hidden]) [role=option]")];
+return options.some((each) => each.dataset.text === arguments[0]);
+"""
+
+
+@pytest.fixture
+def field(browser, world: World):
+    browser.size(1280)
+    browser.sign_in(world, "ada")
+    browser.go(f"/experiments/{world.experiment_id}")
+    return browser.find("input[name=filter]")
+
+
+def _take(browser, field, typed: str, wanted: str) -> None:
+    field.send_keys(typed)
+    browser.until(_WAITS, wanted)
+    for _ in range(browser.driver.execute_script(_OPTIONS).index(wanted) + 1):
+        field.send_keys(Keys.ARROW_DOWN)
+    chosen = field.get_attribute("aria-activedescendant")
+    assert browser.find(f"#{chosen}").get_attribute("aria-selected") == "true"
+    field.send_keys(Keys.ENTER)
+
+
+def test_search_is_written_by_completions_and_kept_as_a_view(browser, world: World, field) -> None:
+    _take(browser, field, "au", "metrics.auc")
+    _take(browser, field, "", ">")
+    field.send_keys("0.9 ")
+    _take(browser, field, "", "and")
+    _take(browser, field, "par", "params.model")
+    _take(browser, field, "!", "!=")
+    _take(browser, field, "'lo", "'logistic'")
+    assert field.get_attribute("value") == "metrics.auc > 0.9 and params.model != 'logistic' "
+    field.send_keys(Keys.ENTER)
+    browser.until("return document.querySelectorAll('#runs tbody tr').length === 2")
+    assert "params.model" in browser.driver.current_url
+
+    compare = browser.find("[data-ticked]")
+    assert not compare.is_enabled()
+    browser.find("h1").click()
+    for _ in range(2):
+        browser.press("j")
+        browser.press("x")
+    browser.until("return document.querySelector('[data-ticked]').textContent === 'Compare 2 runs'")
+    ids = {box.get_attribute("value") for box in browser.driver.find_elements("css selector", "[data-tick]:checked")}
+    target = browser.driver.execute_script(
+        "const f = document.getElementById('ticked');"
+        "return f.action.replace(location.origin, '') + '?' + new URLSearchParams(new FormData(f))"
+    )
+    assert target.startswith("/compare?run=")
+    assert {pair.removeprefix("run=") for pair in target.removeprefix("/compare?").split("&")} == ids
+    assert len(ids) == 2
+
+    browser.find(".head details.pick summary").click()
+    browser.find("form[action$='/views'] input[name=name]").send_keys("not logistic")
+    browser.find("form[action$='/views'] button").click()
+    browser.until("return document.querySelector('[role=status]')?.textContent.includes('not logistic')")
+    assert browser.find("input[name=filter]").get_attribute("value").startswith("metrics.auc > 0.9 and params.model")
+    views = world.call("GET", f"/api/v1/experiments/{world.experiment_id}/views", by="ada")["views"]
+    assert [view["name"] for view in views] == ["not logistic"]
+    browser.find(".head details.pick summary").click()
+    browser.find("form[action$='/delete'] button").click()
+    browser.until("return document.querySelector('[role=status]')?.textContent.includes('deleted')")
+    assert browser.complaints() == []
+
+
+def test_completions_close_and_leave_the_text_alone(browser, field) -> None:
+    field.send_keys("metr")
+    browser.until(_WAITS, "metrics.auc")
+    field.send_keys(Keys.ESCAPE)
+    assert browser.driver.execute_script(_OPTIONS) == []
+    assert browser.driver.execute_script("return document.activeElement.name") == "filter"
+    assert field.get_attribute("value") == "metr"
+    field.send_keys(Keys.ENTER)
+    browser.until("return document.querySelector('#problem') !== null")
+    assert field.get_attribute("value") == "metr"
+
+
+def test_menus_open_one_at_a_time_and_close_by_escape(browser, field) -> None:
+    menus = browser.driver.find_elements("css selector", ".tools details.pick > summary")
+    menus[0].click()
+    menus[1].click()
+    assert len(browser.driver.find_elements("css selector", "details.pick[open]")) == 1
+    menus[1].send_keys(Keys.ESCAPE)
+    assert browser.driver.find_elements("css selector", "details.pick[open]") == []
+    menus[0].click()
+    browser.find("h1").click()
+    assert browser.driver.find_elements("css selector", "details.pick[open]") == []
+
+
+def test_pinned_run_stays_while_one_searches(browser, field) -> None:
+    browser.driver.execute_script("document.querySelector('.pinning a').click()")
+    browser.until("return document.querySelector('tr.pinned') !== null")
+    name = browser.find("tr.pinned a.open").text
+    search = browser.find("input[name=filter]")
+    search.send_keys("metrics.auc > 0" + Keys.ENTER)
+    browser.until("return location.search.includes('filter=')")
+    browser.until("return document.querySelector('tr.pinned a.open')?.textContent === arguments[0]", name)
+    assert browser.driver.find_elements("css selector", ".delta.better, .delta.worse")
+    assert browser.complaints() == []
