@@ -60,9 +60,10 @@ def gc(*, runs: tuple[str, ...], days: float, hours: float, yes: bool,
     "--data", "data_dir", type=click.Path(file_okay=False), help="The server's data folder (default: as for up)."
 )
 @click.option("--artifacts", metavar="URL", help="Where the server keeps files (default: as for up).")
+@click.option("--store", metavar="URL", help="Where the server keeps rows (default: as for up).")
 @as_json
-def backup(*, target: str, data_dir: str | None, artifacts: str | None, json_: bool) -> None:
-    """Back up a data folder to TARGET, while its server goes on serving.
+def backup(*, target: str, data_dir: str | None, artifacts: str | None, store: str | None, json_: bool) -> None:
+    """Back up a data folder (and its rows in PostgreSQL) to TARGET, while its server goes on serving.
 
     TARGET is a new folder, or a new file that ends in .tar. It holds the rows as they were at one moment, the
     contents they refer to (also those in a bucket), each checked, and the ledger's key: keep it as safe as the
@@ -72,11 +73,11 @@ def backup(*, target: str, data_dir: str | None, artifacts: str | None, json_: b
     from stile.kernel.clock import SystemClock
     from stile.work.backup import back_up
 
-    settings = load_settings(options={"data_dir": data_dir, "artifacts": artifacts})
+    settings = load_settings(options={"data_dir": data_dir, "artifacts": artifacts, "store": store})
     folder = Path(settings.data_dir)
     blobs = _bucket(settings)
     with show.counting("backing up", quiet=json_) as told:
-        manifest = back_up(folder, Path(target), SystemClock(), told, blobs=blobs)
+        manifest = back_up(folder, Path(target), SystemClock(), told, blobs=blobs, store=settings.store)
     size = sum(file.size for file in manifest.files)
     if json_:
         facts = {"target": target, "files": len(manifest.files), "bytes": size, "missing": manifest.missing}
@@ -96,22 +97,29 @@ def backup(*, target: str, data_dir: str | None, artifacts: str | None, json_: b
     "--data", "data_dir", type=click.Path(file_okay=False), help="A new or empty folder (default: as for up)."
 )
 @click.option("--artifacts", metavar="URL", help="Where the server will keep files (default: as for up).")
+@click.option("--store", metavar="URL", help="Where it will keep rows: an empty PostgreSQL database, or sqlite.")
 @as_json
-def restore(*, source: str, data_dir: str | None, artifacts: str | None, json_: bool) -> None:
-    """Bring the backup SOURCE back into an empty data folder, and verify every byte of it there."""
+def restore(*, source: str, data_dir: str | None, artifacts: str | None, store: str | None, json_: bool) -> None:
+    """Bring the backup SOURCE back into an empty data folder, and verify every byte of it there.
+
+    A backup of either engine may be brought back into the other: this is how a server that began with SQLite
+    moves to PostgreSQL.
+    """
     from stile.cli.settings import load_settings
+    from stile.work.backup import SQLITE
     from stile.work.backup import restore as bring_back
 
-    settings = load_settings(options={"data_dir": data_dir, "artifacts": artifacts})
+    settings = load_settings(options={"data_dir": data_dir, "artifacts": artifacts, "store": store})
     folder = Path(settings.data_dir)
     blobs = _bucket(settings)
     with show.counting("restoring", quiet=json_) as told:
-        manifest = bring_back(Path(source), folder, told, blobs=blobs)
+        manifest = bring_back(Path(source), folder, told, blobs=blobs, store=settings.store)
     if json_:
         show_json({"data": str(folder), "files": len(manifest.files), "ledger_root": manifest.ledger_root})
         return
     show.say(f"{folder} is as it was on {show.when(manifest.at)}: {len(manifest.files)} files, all verified.", "green")
-    show.say(f"Next: stile up --data {folder}", "bold")
+    on = "" if settings.store == SQLITE else f" --store {settings.store_shown}"
+    show.say(f"Next: stile up --data {folder}{on}", "bold")
 
 
 def _bucket(settings: Settings) -> BlobStore | None:

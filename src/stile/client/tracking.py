@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -61,7 +62,7 @@ class Run:
         """Record many points ``(key, value, step)``, a thousand to a request."""
         now = time.time_ns() // 1_000_000
         entries = [
-            {"key": key, "value": float(value), "timestamp": now, "step": int(step)} for key, value, step in points
+            {"key": key, "value": _written(float(value)), "timestamp": now, "step": int(step)} for key, value, step in points
         ]
         for part in _parts(entries, _METRICS_PER_CALL):
             self._session.post(f"{API}/runs/log-batch", {"run_id": self.run_id, "metrics": part})
@@ -156,6 +157,13 @@ def experiment_id(session: Session, name: str) -> str:
 def quoted(path: str) -> str:
     """A logical path as URL segments."""
     return "/".join(segment(part) for part in path.split("/"))
+
+
+def _written(value: float) -> float | str:
+    """A value as JSON can carry it: NaN and infinities as MLflow spells them."""
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def _parts(entries: list[dict[str, Any]], size: int) -> Iterable[list[dict[str, Any]]]:

@@ -133,6 +133,11 @@ def all_of(tx: Tx, use_case: str, limit: int = 200) -> list[Evaluation]:
     return [_evaluation(row) for row in rows]
 
 
+def unfinished(tx: Tx) -> list[str]:
+    """Ids of evaluations that have not ended, oldest first."""
+    return [row[0] for row in tx.all("SELECT id FROM evaluations WHERE state IN ('waiting', 'running') ORDER BY at")]
+
+
 def move(tx: Tx, id: str, *, progress: float, step: str) -> None:
     """Note progress of an evaluation that has not ended."""
     tx.run(

@@ -5,10 +5,13 @@ A backup is a folder, or one ``.tar`` file with the same content:
     stile.db, work.db          the rows, as they were at one moment
     blobs/ab/cdef...           the contents that those rows refer to, each checked against its digest
     keys/ledger.key            what the ledger's checkpoints are signed with: a backup is as secret as the folder
+    keys/webhooks.key          what the secrets of webhooks are sealed with
     checkpoints.txt            the checkpoints
     stile-backup.json          every file with its sha256; the ledger's root; rows per table. Written last.
 
-Contents come from where the server keeps them, its folder or a bucket, and go back to such a place.
+Contents come from where the server keeps them, its folder or a bucket, and go back to such a place. So do the
+rows: a backup of a store in PostgreSQL holds them in the same ``stile.db``, and any backup may be brought back into
+either engine, which is also how a store moves from one to the other.
 
 The background work's file is copied before the rows: what it had not finished by then is done
 again after a restore, and nothing it had finished is missing.
@@ -25,6 +28,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Protocol, cast
 
 import msgspec
@@ -39,11 +43,13 @@ from stile.store.snapshot import copy_database, counts, is_intact
 from stile.work.references import mentions, required, wanted
 
 MANIFEST = "stile-backup.json"
+SQLITE = "sqlite"
 FORMAT = 1
 _ROWS, _WORK = "stile.db", "work.db"
-_PLAIN = ("checkpoints.txt", "keys/ledger.key")
+_PLAIN = ("checkpoints.txt", "keys/ledger.key", "keys/webhooks.key")
 _PATH = re.compile(
-    r"stile\.db|work\.db|checkpoints\.txt|keys/ledger\.key|stile-backup\.json|blobs/[0-9a-f]{2}/[0-9a-f]{62}"
+    r"stile\.db|work\.db|checkpoints\.txt|keys/(?:ledger|webhooks)\.key|stile-backup\.json|"
+    r"blobs/[0-9a-f]{2}/[0-9a-f]{62}"
 )
 _CHUNK = 1 << 20
 
@@ -84,7 +90,9 @@ class _Target(Protocol):
     def put(self, path: str, size: int, chunks: Iterator[bytes]) -> BackedUp: ...
 
 
-def back_up(folder: Path, target: Path, clock: Clock, told: Told, *, blobs: BlobStore | None = None) -> Manifest:
+def back_up(
+    folder: Path, target: Path, clock: Clock, told: Told, *, blobs: BlobStore | None = None, store: str = SQLITE
+) -> Manifest:
     """Back up the data folder to ``target``: a new file when it ends in ``.tar``, else a new or empty folder.
 
     The server may go on serving.
@@ -95,27 +103,33 @@ def back_up(folder: Path, target: Path, clock: Clock, told: Told, *, blobs: Blob
         clock: source of time.
         told: hears how far it is.
         blobs: where the server keeps its contents; in the data folder by default.
+        store: where it keeps its rows: ``sqlite`` for the folder, or a ``postgresql://`` address.
 
     Raises:
         Missing: the folder holds no rows of a server (with PostgreSQL they are in that database).
         Exists: the target is there already.
+        Unavailable: PostgreSQL cannot be reached.
         Corrupt: a content is not what was stored, or the rows are damaged. No backup is left.
     """
-    if not (folder / _ROWS).is_file():
+    if store == SQLITE and not (folder / _ROWS).is_file():
         raise Missing(
-            f"{folder} holds no {_ROWS}. Give a server's data folder with --data. When rows are in PostgreSQL, back "
-            "them up with pg_dump, then copy the folder with its blobs and keys."
+            f"{folder} holds no {_ROWS}. Give a server's data folder with --data, and when its rows are in PostgreSQL "
+            "that address with --store."
         )
     now = clock.now_ms()
     blobs = blobs or LocalBlobs(folder / "blobs", sweep=False)
     with _opened(target) as out, tempfile.TemporaryDirectory(dir=target.absolute().parent) as scratch:
         files = [_put(out, name, folder / name) for name in _PLAIN if (folder / name).is_file()]
-        for name in (_WORK, _ROWS):
-            if (folder / name).is_file():
-                copy = Path(scratch) / name
+        for name in (_WORK, _ROWS) if store == SQLITE else (_ROWS,):
+            copy = Path(scratch) / name
+            if store != SQLITE:
+                engine_copy().to_sqlite(store, copy)
+            elif (folder / name).is_file():
                 copy_database(folder / name, copy)
-                files.append(_put(out, name, copy))
-                told("databases", 1)
+            else:
+                continue
+            files.append(_put(out, name, copy))
+            told("databases", 1)
         rows = Path(scratch) / _ROWS
         digests, needed, size, root = _named(rows, blobs)
         missing: list[str] = []
@@ -141,7 +155,7 @@ def back_up(folder: Path, target: Path, clock: Clock, told: Told, *, blobs: Blob
     return manifest
 
 
-def restore(source: Path, folder: Path, told: Told, *, blobs: BlobStore | None = None) -> Manifest:
+def restore(source: Path, folder: Path, told: Told, *, blobs: BlobStore | None = None, store: str = SQLITE) -> Manifest:
     """Bring a backup back into ``folder``, which must be new or empty, and verify it there.
 
     Args:
@@ -149,9 +163,10 @@ def restore(source: Path, folder: Path, told: Told, *, blobs: BlobStore | None =
         folder: becomes the data folder.
         told: hears how far it is.
         blobs: where the server will keep its contents; in the data folder by default. What is there stays.
+        store: where it will keep its rows: ``sqlite`` for the folder, or the address of an empty PostgreSQL database.
 
     Raises:
-        Exists: the folder is not empty.
+        Exists: the folder or the database is not empty.
         Invalid: this is no backup, or one of a newer form.
         Corrupt: a file is not what was backed up, or the rows do not hold together. The folder stays empty.
     """
@@ -171,12 +186,27 @@ def restore(source: Path, folder: Path, told: Told, *, blobs: BlobStore | None =
             raise Invalid(f"{source} is no whole backup: it holds no {MANIFEST}.")
         manifest = _manifest(folder / MANIFEST)
         _verify(folder, manifest, found)
+        if store != SQLITE:
+            engine_copy().to_postgres(folder / _ROWS, store)
+            (folder / _ROWS).unlink()
+            (folder / _WORK).unlink(missing_ok=True)  # what it had not finished is begun anew
         (folder / MANIFEST).unlink()
     except BaseException:
         for entry in folder.iterdir():
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
         raise
     return manifest
+
+
+def engine_copy() -> ModuleType:
+    """What copies rows between engines; PostgreSQL's driver is an extra.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    from stile.store import engine_copy as found  # noqa: PLC0415
+
+    return found
 
 
 def _named(rows: Path, blobs: BlobStore) -> tuple[set[str], set[str], int, str]:

@@ -60,3 +60,11 @@ def test_table_is_refused_with_every_violation_when_it_breaks_its_contract(clien
         scope.register_dataset("patients", "train", b"age,ill\n900,1\nold,0\n")
     assert {one["rule"] for one in refused.value.details["violations"]} >= {"out_of_range", "wrong_type"}
     assert [one["digest"] for one in scope.datasets()] == [kept["digest"]]
+
+
+def test_diverged_training_is_kept_as_it_was(client):
+    with client.start_run("diverged") as run:
+        run.log_metric("loss", 0.5, 0)
+        run.log_metrics({"loss": float("nan"), "norm": float("inf")}, 1)
+    found = client.session.get("/api/2.0/mlflow/runs/get", run_id=run.run_id)["run"]["data"]["metrics"]
+    assert {metric["key"]: metric["value"] for metric in found} == {"loss": "NaN", "norm": 1.7976931348623157e308}

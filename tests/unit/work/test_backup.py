@@ -39,10 +39,24 @@ def folder(tmp_path: Path) -> Path:
     return data
 
 
-@pytest.mark.parametrize("kind", ["backup", "backup.tar"])
-def test_everything_is_back_when_a_backup_was_taken_under_writes(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "engines"),
+    [
+        ("backup", ("sqlite", "sqlite")),
+        ("backup.tar", ("sqlite", "sqlite")),
+        ("backup.tar", ("postgres", "postgres")),
+        ("backup", ("postgres", "sqlite")),
+        ("backup.tar", ("sqlite", "postgres")),
+    ],
+)
+def test_everything_is_back_when_a_backup_was_taken_under_writes(
+    tmp_path: Path, kind: str, engines: tuple[str, str], request: pytest.FixtureRequest
+) -> None:
     data, target, again = tmp_path / "data", tmp_path / kind, tmp_path / "again"
-    with running_server(data) as server, Client(server.url) as client:
+    before_store, after_store = (
+        "sqlite" if engine == "sqlite" else request.getfixturevalue("cluster").fresh() for engine in engines
+    )
+    with running_server(data, store=before_store) as server, Client(server.url) as client:
         client.create_use_case("credit", title="Credit", problem="p", decision="d")
         stop, acknowledged = threading.Event(), []
 
@@ -65,15 +79,17 @@ def test_everything_is_back_when_a_backup_was_taken_under_writes(tmp_path: Path,
         while len(acknowledged) < 30:
             stop.wait(0.01)
         before = list(acknowledged)
-        manifest = back_up(data, target, SystemClock(), silent)
+        manifest = back_up(data, target, SystemClock(), silent, store=before_store)
         stop.set()
         for writer in writers:
             writer.join()
     assert manifest.missing == []
-    assert restore(target, again, silent) == manifest
-    assert counts(again / "stile.db") == manifest.counts
+    assert restore(target, again, silent, store=after_store) == manifest
+    if after_store == "sqlite":
+        assert counts(again / "stile.db") == manifest.counts
+    assert (again / "stile.db").exists() is (after_store == "sqlite")
     assert not (again / MANIFEST).exists()
-    with running_server(again) as server, Client(server.url) as client:
+    with running_server(again, store=after_store) as server, Client(server.url) as client:
         said = client.verify_ledger()
         assert (said["ok"], said["size"], said["root"]) == (True, manifest.ledger_size, manifest.ledger_root)
         for run_id, number in before:
