@@ -31,6 +31,11 @@ def address(name: str, world: World) -> str:
         "runs mistyped": f"/experiments/{world.experiment_id}?filter=auc+%3E+0.9",
         "experiments found": "/experiments?q=early",
         "run": f"/runs/{world.run_id}",
+        "run beside another": f"/runs/{world.run_id}?baseline={world.other_run_id}&smooth=0.5&log=1",
+        "files": f"/runs/{world.run_id}/files",
+        "file": f"/runs/{world.run_id}/files/model-1/MLmodel",
+        "compare": f"/compare?run={world.other_run_id}&run={world.run_id}&all=1",
+        "compare nothing": "/compare",
         "graph": f"/graphs/{world.graph}",
         "model": model,
         "gate of the waiting": f"{model}/versions/2/gate",
@@ -54,4 +59,7 @@ def address(name: str, world: World) -> str:
 def json_address(path: str) -> str:
     """Where the same page is as JSON."""
     head, mark, query = path.partition("?")
+    if "/files" in head:  # a file may be called x.json itself
+        run, _, file = head.partition("/files")
+        return f"{run}/file.json?path={file.strip('/')}"
     return ("/inbox" if head == "/" else head) + ".json" + mark + query

@@ -78,6 +78,7 @@ class World:
     tokens: dict[str, str] = field(default_factory=dict)
     passwords: dict[str, str] = field(default_factory=dict)
     run_id: str = ""
+    other_run_id: str = ""
     experiment_id: str = ""
     promotion: str = ""
     decision: str = ""
@@ -231,7 +232,7 @@ def _runs(world: World) -> None:
             "POST", "/api/2.0/mlflow/runs/update", by="ada",
             json={"run_id": run["run_id"], "status": "FINISHED", "end_time": int(time.time() * 1000)},
         )  # fmt: skip
-        world.run_id = run["run_id"]
+        world.other_run_id, world.run_id = world.run_id, run["run_id"]
     world.call("POST", "/api/2.0/mlflow/registered-models/create", by="ada", json={"name": USE_CASE})
 
 

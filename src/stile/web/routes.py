@@ -6,6 +6,8 @@ from stile.edge.route import Route
 from stile.web import static
 from stile.web.pages import (
     board,
+    compare,
+    compare_tables,
     decisions,
     evidence,
     feedback,
@@ -29,8 +31,8 @@ from stile.web.pages import (
 )
 
 _PAGES = (
-    static, inbox, use_cases, runs, run, run_series, run_files, run_forms, graphs, gate, gate_forms, model, decisions,
-    evidence, monitor, feedback, predictions, board, people, ledger, sign_in, style,
+    static, inbox, use_cases, runs, run, run_series, run_files, run_forms, compare, compare_tables, graphs, gate,
+    gate_forms, model, decisions, evidence, monitor, feedback, predictions, board, people, ledger, sign_in, style,
 )  # fmt: skip
 
 ROUTES: list[Route] = [route for module in _PAGES for route in module.ROUTES]

@@ -95,7 +95,7 @@ def test_scatter_links_its_dots_and_tells_the_rank_correlation() -> None:
     chart = scatter(DOTS, across, up)
     drawing = parsed(chart.drawing)
     assert [link.get("href") for link in drawing.findall("a")] == [f"/runs/{i}" for i in range(5)]
-    assert "goes up with lr (rank correlation +1.00 over 5 runs)" in chart.finding
+    assert "rises with lr (rank correlation +1.00 over 5 runs)" in chart.finding
     assert "1 of 6 runs lack one of them" in chart.finding
     assert chart.rows[0][0] == "run 0"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -13,38 +14,53 @@ from stile.web.charts.scatter import Dot
 from stile.web.charts.svg import el, line, path, text
 
 _HEIGHT, _TOP, _BOTTOM = 320.0, 40.0, 304.0
-_GAP, _EDGE = 152.0, 64.0
+_LEAST_GAP, _MOST_GAP, _EDGE = 152.0, 264.0, 64.0
+_WIDTH = 1152.0
 _LETTERS = 18
+_TINTED_FROM = 9
+_TINTS = 5
 
 
 def parallel(dots: Sequence[Dot], rulers: Sequence[Ruler]) -> Chart:
     """One line for each run, through its place on every axis; a line has a gap where a value is missing.
 
-    The last axis is meant to be the outcome.
+    The last axis is meant to be the outcome. A few lines have the colours of their runs; many are tinted
+    by their place on the last axis, the stronger the higher.
     """
-    width = _EDGE * 2 + _GAP * (len(rulers) - 1)
+    gap = min(_MOST_GAP, max(_LEAST_GAP, (_WIDTH - 2 * _EDGE) / (len(rulers) - 1)))
+    width = _EDGE * 2 + gap * (len(rulers) - 1)
     scales = [ruler.scale(_BOTTOM, _TOP) for ruler in rulers]
     parts: list[Markup] = []
-    for dot in dots:
+    tinted = len(dots) >= _TINTED_FROM
+    order = sorted(dots, key=lambda dot: rulers[-1].places.get(dot.id, rulers[-1].low)) if tinted else dots
+    for dot in order:
         points = [
-            (_EDGE + _GAP * at, scale(ruler.places[dot.id])) if dot.id in ruler.places else None
+            (_EDGE + gap * at, scale(ruler.places[dot.id])) if dot.id in ruler.places else None
             for at, (ruler, scale) in enumerate(zip(rulers, scales, strict=True))
         ]
         if sum(point is not None for point in points) > 1:
-            drawn = path(points, f"{ink(dot.place)} c-stroke line")
+            drawn = path(points, f"{_tint(rulers[-1], dot) if tinted else ink(dot.place)} c-stroke line")
             parts.append(el("a", el("title", dot.name), drawn, href=dot.url, aria_label=dot.name))
     for at, (ruler, scale) in enumerate(zip(rulers, scales, strict=True)):
-        parts += _axis(
-            ruler, scale.start, scale.end, _EDGE + _GAP * at, [(scale(p), label) for p, label in ruler.marks]
-        )
+        parts += _axis(ruler, scale.start, scale.end, _EDGE + gap * at, [(scale(p), label) for p, label in ruler.marks])
     title = "Runs across " + ", ".join(ruler.name for ruler in rulers)
     drawing = el(
         "svg", el("title", title), *parts, class_="strip parallel", viewBox=f"0 0 {width:g} {_HEIGHT:g}", width=width,
         height=_HEIGHT, role="group", aria_label=title,
     )  # fmt: skip
-    return Chart(
-        finding=f"{len(dots)} runs, one line each, from {rulers[0].name} to {rulers[-1].name}.", drawing=drawing
-    )
+    finding = f"{len(dots)} runs, one line each, from {rulers[0].name} to {rulers[-1].name}."
+    if tinted:
+        finding += f" The stronger the line, the higher its {rulers[-1].name}."
+    return Chart(finding=finding, drawing=drawing)
+
+
+def _tint(ruler: Ruler, dot: Dot) -> str:
+    """The class of a line by its rank on an axis."""
+    ranked = sorted(ruler.places.values())
+    if dot.id not in ruler.places or len(ranked) < 2:
+        return "tint-0"
+    rank = bisect_left(ranked, ruler.places[dot.id])
+    return f"tint-{min(_TINTS - 1, rank * _TINTS // len(ranked))}"
 
 
 def _axis(ruler: Ruler, bottom: float, top: float, x: float, marks: Sequence[tuple[float, str]]) -> list[Markup]:

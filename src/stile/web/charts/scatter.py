@@ -83,14 +83,9 @@ def _finding(shown: Sequence[Dot], total: int, across: Ruler, up: Ruler) -> str:
     ranks = None if across.words or up.words else _rank_correlation(shown, across, up)
     if ranks is None:
         return f"{up.name} of {len(shown)} runs by {across.name}.{left_out}"
-    strength = "hardly goes" if abs(ranks) < 0.3 else "tends to go" if abs(ranks) < 0.7 else "goes"
-    way = "up" if ranks > 0 else "down"
-    words = (
-        f"{up.name} {strength} {way} with {across.name}"
-        if abs(ranks) >= 0.3
-        else f"{up.name} {strength} with {across.name}"
-    )
-    return f"{words} (rank correlation {ranks:+.2f} over {len(shown)} runs).{left_out}"
+    way = "rise" if ranks > 0 else "fall"
+    words = "hardly changes" if abs(ranks) < 0.3 else f"tends to {way}" if abs(ranks) < 0.7 else f"{way}s"
+    return f"{up.name} {words} with {across.name} (rank correlation {ranks:+.2f} over {len(shown)} runs).{left_out}"
 
 
 def _rank_correlation(shown: Sequence[Dot], across: Ruler, up: Ruler) -> float | None:

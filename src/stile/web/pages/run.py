@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from stile.train.run_curves import RunLine
 from stile.train.run_values import Run, RunInfo
 from stile.train.run_views import RunList, RunSummary
 from stile.web import links
+from stile.web.charts.chart import Chart
 from stile.web.charts.curves import curve
 from stile.web.charts.lineage import Node, lineage
 from stile.web.pages import run_view
@@ -216,12 +218,7 @@ def _extras(data: RunData, call: Call) -> dict[str, Any]:
         "groups": _capped(groups),
         "metric_count": sum(len(group.rows) for group in groups),
         "headline": run_view.headline(groups),
-        "drawn": {
-            each.key: curve(
-                each.key, each.line.x(view.x), each.line.values, axis=view.x, log=view.log, smooth=view.smooth
-            )
-            for each in data.curves
-        },
+        "drawn": {each.key: _drawn(each, view) for each in data.curves},
         "axes": AXES,
         "params": params[:_MOST_PARAMS],
         "param_count": len(params),
@@ -243,6 +240,14 @@ def _extras(data: RunData, call: Call) -> dict[str, Any]:
         "link": lambda **values: links.changed(call.request, **values),
         "compare_children": "/compare?" + "&".join(f"run={each.run_id}" for each in data.children.runs),
     } | evidence_extras(data.evidence, None, call.query("metric"), [])  # fmt: skip
+
+
+def _drawn(found: RunLine, view: View) -> Chart:
+    line = found.line
+    chart = curve(found.key, line.x(view.x), line.values, axis=view.x, log=view.log, smooth=view.smooth)
+    if not line.not_numbers:
+        return chart
+    return replace(chart, finding=f"{chart.finding} {line.not_numbers} of {line.total} points are not numbers.")
 
 
 def _capped(groups: list[run_view.Group]) -> list[run_view.Group]:

@@ -147,7 +147,7 @@ def environment(run: Run, files: Sequence[Artifact], root: str, machine: Mapping
         say("Uncommitted changes", size(there[DIFF_PATH].size), DIFF_PATH)
     elif run.tag(DIFF_TAG):
         say("Uncommitted changes", run.tag(DIFF_TAG))
-    say("Command", _command(run.tag(COMMAND_TAG)))
+    say("Command", command_words(run.tag(COMMAND_TAG)))
     say("Source", run.tag("mlflow.source.name"))
     say("Project entry point", run.tag("mlflow.project.entryPoint"))
     say(
@@ -172,7 +172,8 @@ def _requirements(there: Mapping[str, Artifact]) -> list[str]:
     return sorted(named, key=lambda path: (path.count("/"), not path.endswith("requirements.txt"), path))
 
 
-def _command(text: str) -> str:
+def command_words(text: str) -> str:
+    """A command as it is typed, from the list it was kept as."""
     try:
         words = json.loads(text) if text else []
     except ValueError:
