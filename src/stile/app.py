@@ -47,10 +47,11 @@ from stile.protocols.rest import (
     people,
     predictions,
     tracking,
-    views,
     transfers,
+    views,
 )
 from stile.protocols.rest import store as store_routes
+from stile.protocols.rest import webhooks as webhook_routes
 from stile.protocols.rest import work as work_routes
 from stile.protocols.rest.openapi import openapi_routes
 from stile.store import checkpoints
@@ -62,6 +63,7 @@ from stile.web.render import error_page
 from stile.work.dbos_engine import DbosBackground
 from stile.work.inline import InlineBackground
 from stile.work.start import wire
+from stile.work.webhook_delivery import Webhooks
 
 Engine = DbosBackground | InlineBackground
 _CHECKPOINT_EVERY_S = 30.0
@@ -88,6 +90,7 @@ def routes() -> list[Route]:
         *store_routes.ROUTES,
         *transfers.ROUTES,
         *work_routes.ROUTES,
+        *webhook_routes.ROUTES,
         *mlflow_routes.ROUTES,
         *web.ROUTES,
         *openapi_routes(routes),
@@ -127,7 +130,10 @@ def build(
         raise
     live = Live()
     background = background or DbosBackground(db, folder, settings.store)
-    subscriptions = wire(db=db, blobs=blobs, background=background, announce=live.announce)
+    webhooks = Webhooks(
+        db, folder / "keys" / "webhooks.key", key=settings.webhook_key, loopback=settings.webhook_loopback
+    )
+    subscriptions = wire(db=db, blobs=blobs, background=background, announce=live.announce, webhooks=webhooks)
     services = Services(
         settings=settings,
         db=db,
@@ -136,6 +142,7 @@ def build(
         live=live,
         authenticator=Authenticator(db, settings),
         ids=ids,
+        webhooks=webhooks,
     )
 
     def checkpoint() -> None:

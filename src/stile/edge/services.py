@@ -11,6 +11,7 @@ from stile.kernel.settings import Settings
 from stile.store.blobs import BlobStore
 from stile.store.database import Database
 from stile.work.background import Background
+from stile.work.webhook_delivery import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,4 @@ class Services:
     live: Live
     authenticator: Authenticator
     ids: Ids
+    webhooks: Webhooks

@@ -13,7 +13,7 @@ from stile.govern import aliases as alias_records
 from stile.govern import model_records, version_records
 from stile.govern.aliases import GUARDED, AliasMove
 from stile.govern.model_records import RegisteredModel
-from stile.govern.registry_events import VersionRegistered
+from stile.govern.registry_events import ModelCreated, VersionRegistered, VersionTagDropped, VersionTagSet
 from stile.govern.version_records import ModelFile, ModelVersion
 from stile.kernel.canonical import digest_of
 from stile.kernel.errors import Exists, Guarded, Invalid, Missing
@@ -42,6 +42,7 @@ def create_model(
     for key, value in (tags or {}).items():
         _check_tag(key, value)
         model_records.set_tag(tx, row, key, value)
+    tx.emit(ModelCreated(model=name, by=by, description=description, tags=dict(tags or {})))
     return model(tx, name)
 
 
@@ -163,7 +164,12 @@ def create_version(
     for key, value in (tags or {}).items():
         _check_tag(key, value)
         version_records.set_tag(tx, row, number, key, value)
-    tx.emit(VersionRegistered(model=name, version=number, digest=digest, by=by))
+    tx.emit(
+        VersionRegistered(
+            model=name, version=number, digest=digest, by=by,
+            source=source, run_id=run_id, description=description, tags=dict(tags or {}),
+        )
+    )  # fmt: skip
     return version(tx, name, number)
 
 
@@ -238,11 +244,13 @@ def set_version_tag(tx: Tx, name: str, number: int, key: str, value: str) -> Non
     """One tag of a version."""
     _check_tag(key, value)
     version_records.set_tag(tx, version(tx, name, number).model, number, key, value)
+    tx.emit(VersionTagSet(model=name, version=number, key=key, value=value))
 
 
 def drop_version_tag(tx: Tx, name: str, number: int, key: str) -> None:
     """Take a version's tag away."""
     version_records.drop_tag(tx, version(tx, name, number).model, number, key)
+    tx.emit(VersionTagDropped(model=name, version=number, key=key))
 
 
 def aliases(tx: Tx, name: str) -> dict[str, int]:

@@ -5,13 +5,43 @@ from __future__ import annotations
 from stile.kernel.events import Event
 
 
+class ModelCreated(Event, frozen=True, kw_only=True):
+    """There is a new registered model, without versions yet, as it was described then."""
+
+    model: str
+    by: str
+    description: str = ""
+    tags: dict[str, str] = {}
+
+
+class VersionTagSet(Event, frozen=True, kw_only=True):
+    """A tag of a version was set, new or changed."""
+
+    model: str
+    version: int
+    key: str
+    value: str
+
+
+class VersionTagDropped(Event, frozen=True, kw_only=True):
+    """A tag of a version was taken away."""
+
+    model: str
+    version: int
+    key: str
+
+
 class VersionRegistered(Event, frozen=True, kw_only=True):
-    """A model has a new version. ``digest`` is '' when its files are not kept here."""
+    """A model has a new version, as it was described then. ``digest`` is '' when its files are not kept here."""
 
     model: str
     version: int
     digest: str
     by: str
+    source: str = ""
+    run_id: str = ""
+    description: str = ""
+    tags: dict[str, str] = {}
 
 
 class AliasMoved(Event, frozen=True, kw_only=True):

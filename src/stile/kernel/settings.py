@@ -42,6 +42,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             server, not a power cut. Everything else, above all decisions, is always ``full``.
         max_json_bytes: largest JSON body.
         max_upload_bytes: largest artifact or blob, in one request or in parts.
+        webhook_loopback: webhooks may lead to this machine, also without TLS.
+        webhook_key: what the secrets of webhooks are sealed with; empty means a key file in the data
+            folder. Servers that share rows but no folder need the same one.
     """
 
     host: str = "127.0.0.1"
@@ -57,11 +60,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     durability: Literal["full", "relaxed"] = "full"
     max_json_bytes: int = 8 << 20
     max_upload_bytes: int = 20 << 30
+    webhook_loopback: bool = False
+    webhook_key: str = ""
 
     def __repr__(self) -> str:
-        """The fields, the stores without passwords."""
+        """The fields, the stores without passwords, keys not at all."""
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
         fields |= {"store": self.store_shown, "artifacts": without_secrets(self.artifacts)}
+        fields |= {"webhook_key": "..." if self.webhook_key else ""}
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in fields.items())})"
 
     @property

@@ -22,18 +22,30 @@ from stile.store.database import Database, Tx
 from stile.train import evaluations
 from stile.train.evaluation_events import EvaluationFailed, EvaluationRequested, EvidenceRecorded
 from stile.train.evaluation_workflow import evaluation_workflow
+from stile.work import webhooks as webhook_verbs
 from stile.work.background import Background
 from stile.work.subscriptions import Subscriptions
 from stile.work.topics import topics_of
 from stile.work.watching import Watch
+from stile.work.webhook_delivery import EVERY_S, Webhooks
 
 LOOK_ROUND = "look-round"
 """Periodic work: cut windows that are due by time, restate those that late outcomes changed."""
 
+SEND_WEBHOOKS = "send-webhooks"
+"""Periodic work: send the messages that wait for webhooks."""
+
 _LOOK_ROUND_S = 5.0
 
 
-def wire(*, db: Database, blobs: BlobStore, background: Background, announce: Callable[[str], None]) -> Subscriptions:
+def wire(
+    *,
+    db: Database,
+    blobs: BlobStore,
+    background: Background,
+    announce: Callable[[str], None],
+    webhooks: Webhooks | None = None,
+) -> Subscriptions:
     """Register every workflow, subscription and periodic work of Stile; nothing runs yet.
 
     The caller starts the returned subscriptions and launches ``background`` once the server
@@ -44,6 +56,7 @@ def wire(*, db: Database, blobs: BlobStore, background: Background, announce: Ca
         blobs: tables and models.
         background: where workflows run; not launched yet.
         announce: tells open pages that a topic has changed.
+        webhooks: sends what waits for webhooks; without it, it goes on waiting.
     """
     subscriptions = Subscriptions(db)
     _govern(subscriptions)
@@ -53,6 +66,9 @@ def wire(*, db: Database, blobs: BlobStore, background: Background, announce: Ca
     _keep_board(subscriptions)
     _tell_people(subscriptions)
     _tell_pages(subscriptions, announce)
+    webhook_verbs.subscribe(subscriptions)
+    if webhooks is not None:
+        background.every(SEND_WEBHOOKS, EVERY_S, webhooks.deliver)
     return subscriptions
 
 

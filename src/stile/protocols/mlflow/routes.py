@@ -15,6 +15,7 @@ from stile.protocols.mlflow import (
     server,
     traces,
     uploads,
+    webhooks,
 )
 
 ROUTES = [
@@ -29,6 +30,7 @@ ROUTES = [
     *traces.ROUTES,
     *assessments.ROUTES,
     *otlp.ROUTES,
+    *webhooks.ROUTES,
     *server.ROUTES,
     *server.FALLBACK,
 ]
