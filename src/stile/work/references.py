@@ -75,7 +75,7 @@ SILENT = frozenset(
         "prediction_columns", "predictions", "outcomes", "accepted_outcomes", "feedback", "monitor_settings",
         "board_columns", "card_moves", "card_mentions", "inbox_done", "notifications", "work_dead_letters",
         "work_servers", "uploads", "upload_parts", "transfer_keys",
-        "traces", "spans", "trace_runs", "webhooks", "webhook_deliveries",
+        "traces", "spans", "trace_runs", "webhooks", "webhook_deliveries", "saved_views",
     }
 )  # fmt: skip
 """Tables that refer to contents nowhere, or only to what another table names as well."""
