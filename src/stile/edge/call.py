@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from stile.edge.services import Services
@@ -22,6 +22,8 @@ _MAX_DEPTH = 64
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)  # always ends: never tries a text twice
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _LARGE = 256 << 10
+_WATCH_AFTER_S = 0.2
+"""Only reads that take longer are stopped when their caller hangs up: others are done before it matters."""
 
 
 class Call:
@@ -34,13 +36,16 @@ class Call:
         relaxed: writes may be acknowledged before they are synced.
     """
 
-    __slots__ = ("principal", "relaxed", "request", "services")
+    __slots__ = ("_has_body", "_is_gone", "_watcher", "principal", "relaxed", "request", "services")
 
     def __init__(self, request: Request, principal: Principal, services: Services, *, relaxed: bool = False) -> None:
         self.request = request
         self.principal = principal
         self.services = services
         self.relaxed = relaxed
+        self._has_body = request.method in ("GET", "HEAD")  # read, or there is none
+        self._is_gone = False
+        self._watcher: asyncio.Task[None] | None = None
 
     def path(self, name: str) -> str:
         """A path parameter."""
@@ -75,6 +80,7 @@ class Call:
             content += chunk
             if len(content) > limit:
                 raise TooLarge(f"The body is larger than the limit of {limit} bytes.", limit=limit)
+        self._has_body = True
         return bytes(content)
 
     async def json(self, kind: type[T]) -> T:
@@ -93,8 +99,37 @@ class Call:
                 yield chunk
 
     async def read(self, work: Callable[[Tx], T]) -> T:
-        """Run ``work`` on a snapshot of the store."""
-        return await self.services.db.aread(work)
+        """Run ``work`` on a snapshot of the store; it is stopped when the caller hangs up.
+
+        Raises:
+            TooSlow: a statement took longer than a read's may.
+            ClientDisconnect: nobody waits any more.
+        """
+        task = asyncio.current_task()
+        if task is None or not self._has_body:
+            return await self.services.db.aread(work)
+        timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._watch, task)
+        try:
+            return await self.services.db.aread(work)
+        except asyncio.CancelledError:
+            if not self._is_gone:
+                raise
+            task.uncancel()
+            raise ClientDisconnect from None
+        finally:
+            timer.cancel()
+            if self._watcher is not None:
+                self._watcher.cancel()
+                self._watcher = None
+
+    def _watch(self, task: asyncio.Task[Any]) -> None:
+        self._watcher = asyncio.get_running_loop().create_task(self._cancel_when_gone(task))
+
+    async def _cancel_when_gone(self, task: asyncio.Task[Any]) -> None:
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
+        self._is_gone = True
+        task.cancel()
 
     async def write(self, work: Callable[[Tx], T]) -> T:
         """Run ``work`` in a durable transaction."""

@@ -10,6 +10,7 @@ from stile.kernel.errors import StileError
 STATUS: dict[str, int] = {
     "invalid": 400,
     "contract_broken": 422,
+    "too_slow": 400,
     "unauthenticated": 401,
     "forbidden": 403,
     "guarded": 403,

@@ -2,7 +2,8 @@
 
     StileError
     ├── Invalid            the request itself is wrong                (400)
-    │   └── ContractBroken   data does not keep its contract          (422)
+    │   ├── ContractBroken   data does not keep its contract          (422)
+    │   └── TooSlow          answering it takes longer than allowed   (400)
     ├── Unauthenticated    nobody known is asking                     (401)
     ├── Forbidden          known, but not allowed                     (403)
     │   └── Guarded          only a decision may do this              (403)
@@ -52,6 +53,12 @@ class ContractBroken(Invalid):
     """Data does not keep its contract; ``details["violations"]`` lists each broken promise."""
 
     code = "contract_broken"
+
+
+class TooSlow(Invalid):
+    """Answering the question takes longer than allowed; a narrower one may not."""
+
+    code = "too_slow"
 
 
 class Unauthenticated(StileError):

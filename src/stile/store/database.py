@@ -74,7 +74,11 @@ class Database(Protocol):
     """The row store of one installation."""
 
     def read(self, work: Callable[[Tx], T]) -> T:
-        """Run ``work`` on a read-only snapshot, blocking."""
+        """Run ``work`` on a read-only snapshot, blocking.
+
+        Raises:
+            TooSlow: a statement took longer than a read's may.
+        """
         ...
 
     def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
@@ -89,7 +93,7 @@ class Database(Protocol):
         ...
 
     async def aread(self, work: Callable[[Tx], T]) -> T:
-        """``read`` without blocking the event loop."""
+        """``read`` without blocking the event loop. Cancelling it stops the statement that runs."""
         ...
 
     async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:

@@ -51,6 +51,7 @@ from stile.store.postgres_connection import (
     is_lost,
     translated_sql,
 )
+from stile.store.reading import LIMIT_S, Reading, too_slow
 
 T = TypeVar("T")
 
@@ -68,7 +69,7 @@ SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalive
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'
 """
 _READER_SESSION = """
-SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s';
+SET statement_timeout = {limit_ms}; SET idle_in_transaction_session_timeout = '60s';
 SET default_transaction_isolation = 'repeatable read'; SET default_transaction_read_only = on
 """
 _WRITERS_TABLE = (
@@ -144,7 +145,7 @@ def read_only(url: str) -> Iterator[Tx]:
         Invalid: the address, the user or the database cannot be used, or it holds no store.
     """
     clock = SystemClock()
-    connection = connect(url, session=_READER_SESSION)
+    connection = connect(url, session=_READER_SESSION.format(limit_ms=0))
     try:
         connection.execute("BEGIN")
         yield PostgresTx(connection, clock, RandomIds(clock))
@@ -187,6 +188,7 @@ class PostgresDatabase:
         url: ``postgresql://user:password@host:port/database``; the database exists, its tables need not.
         clock, ids: sources of time and identifiers, injected for tests.
         reconnect_s: how long a write or read waits for a server that went away.
+        read_limit_s: how long one statement of a read may take.
 
     Raises:
         Unavailable: it cannot be reached.
@@ -195,9 +197,17 @@ class PostgresDatabase:
     """
 
     def __init__(
-        self, url: str, *, clock: Clock | None = None, ids: Ids | None = None, reconnect_s: float = _RECONNECT_S
+        self,
+        url: str,
+        *,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        reconnect_s: float = _RECONNECT_S,
+        read_limit_s: float = LIMIT_S,
     ) -> None:
         self._url = url
+        self._read_limit_s = read_limit_s
+        self._reader_session = _READER_SESSION.format(limit_ms=round(read_limit_s * 1000))
         self._clock = clock or SystemClock()
         self._ids = ids or RandomIds(self._clock)
         self._reconnect_s = reconnect_s
@@ -221,6 +231,9 @@ class PostgresDatabase:
         self._ear.start()
 
     def read(self, work: Callable[[Tx], T]) -> T:
+        return self._read(work, Reading(self._read_limit_s))
+
+    def _read(self, work: Callable[[Tx], T], reading: Reading) -> T:
         if self._closed:
             raise Unavailable("The store is closed; the server is shutting down.")
         connection = self._readers.get()
@@ -228,9 +241,16 @@ class PostgresDatabase:
             while True:
                 fresh = connection is None
                 if connection is None:
-                    connection = connect(self._url, session=_READER_SESSION, wait_s=self._reconnect_s)
+                    connection = connect(self._url, session=self._reader_session, wait_s=self._reconnect_s)
                 try:
-                    return self._read_on(connection, work)
+                    if not reading.running(connection.cancel):
+                        raise too_slow(self._read_limit_s)
+                    try:
+                        return self._read_on(connection, work)
+                    finally:
+                        reading.running(None)
+                except psycopg.errors.QueryCanceled as error:
+                    raise too_slow(self._read_limit_s) from error
                 except psycopg.Error as error:
                     if not is_lost(connection, error):
                         raise in_our_words(error) from error
@@ -248,7 +268,13 @@ class PostgresDatabase:
         return result
 
     async def aread(self, work: Callable[[Tx], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self.read, work)
+        reading = Reading(self._read_limit_s)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, work, reading)
+        except asyncio.CancelledError:
+            # asking PostgreSQL to stop takes a connection of its own: not in the loop's thread
+            threading.Thread(target=reading.leave, name="stile-cancel", daemon=True).start()
+            raise
 
     async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
         # The commit happens whether or not the caller still waits: shield it from cancellation.

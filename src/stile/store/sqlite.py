@@ -36,6 +36,7 @@ from stile.kernel.ids import Ids, RandomIds
 from stile.store import outbox
 from stile.store.database import Row, Tx
 from stile.store.migrations import migrate
+from stile.store.reading import LIMIT_S, Reading, too_slow
 
 T = TypeVar("T")
 
@@ -46,6 +47,8 @@ _BEHIND_S = 0.03
 """The oldest relaxed write waits no longer before its sync begins."""
 _READERS = 4
 _STATEMENT_CACHE = 256
+_CHECK_STEPS = 20_000
+"""A statement that reads is asked whether it should stop after so many steps of SQLite's machine: about 1 ms."""
 _NOT_STORABLE = (OverflowError, UnicodeEncodeError)
 
 
@@ -104,6 +107,38 @@ class SqliteTx:
         self.must_sync = True
 
 
+class _ReaderTx(SqliteTx):
+    """A transaction that reads, each statement for a limited time."""
+
+    __slots__ = ("_reading",)
+
+    def __init__(self, connection: apsw.Connection, clock: Clock, ids: Ids, reading: Reading) -> None:
+        super().__init__(connection, clock, ids)
+        self._reading = reading
+
+    def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        self._reading.begin_statement()
+        return super().all(sql, params)
+
+    def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        self._reading.begin_statement()
+        return super().one(sql, params)
+
+
+class _Reader:
+    """A connection that reads, and for whom it does so now."""
+
+    __slots__ = ("connection", "reading")
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self.reading: Reading | None = None
+        connection.set_progress_handler(self._is_over, _CHECK_STEPS)
+
+    def _is_over(self) -> bool:
+        return self.reading is not None and self.reading.is_over()
+
+
 class _Write:
     """One piece of work for the writer, and who waits for it: a thread, or a task of an event loop."""
 
@@ -139,14 +174,18 @@ class SqliteDatabase:
     Args:
         path: the database file; created and migrated when missing or older.
         clock, ids: sources of time and identifiers, injected for tests.
+        read_limit_s: how long one statement of a read may take.
 
     Raises:
         Unavailable: the file cannot be opened or is locked by another program.
         Corrupt: the file is not a database, or was written by a newer Stile.
     """
 
-    def __init__(self, path: Path, *, clock: Clock | None = None, ids: Ids | None = None) -> None:
+    def __init__(
+        self, path: Path, *, clock: Clock | None = None, ids: Ids | None = None, read_limit_s: float = LIMIT_S
+    ) -> None:
         self.path = path
+        self._read_limit_s = read_limit_s
         self._clock = clock or SystemClock()
         self._ids = ids or RandomIds(self._clock)
         self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
@@ -161,27 +200,15 @@ class SqliteDatabase:
             migrate(SqliteTx(self._writer_connection, self._clock, self._ids), dialect="sqlite")
         except apsw.Error as error:
             raise _translated(error) from error
-        self._readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+        self._readers: queue.SimpleQueue[_Reader] = queue.SimpleQueue()
         for _ in range(_READERS):
-            self._readers.put(self._open(writer=False))
+            self._readers.put(_Reader(self._open(writer=False)))
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="stile-read")
         self._thread = threading.Thread(target=self._serve_writes, name="stile-write", daemon=True)
         self._thread.start()
 
     def read(self, work: Callable[[Tx], T]) -> T:
-        if self._closed:
-            raise Unavailable("The store is closed; the server is shutting down.")
-        connection = self._readers.get()
-        try:
-            connection.execute("BEGIN")
-            try:
-                return work(SqliteTx(connection, self._clock, self._ids))
-            finally:
-                connection.execute("ROLLBACK")
-        except (apsw.Error, *_NOT_STORABLE) as error:
-            raise _translated(error) from error
-        finally:
-            self._readers.put(connection)
+        return self._read(work, Reading(self._read_limit_s))
 
     def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
         future: Future[T] = Future()
@@ -189,7 +216,12 @@ class SqliteDatabase:
         return future.result()
 
     async def aread(self, work: Callable[[Tx], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self.read, work)
+        reading = Reading(self._read_limit_s)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, work, reading)
+        except asyncio.CancelledError:
+            reading.leave()
+            raise
 
     async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
         # The commit happens whether or not the caller still waits: cancelling only stops the waiting.
@@ -209,10 +241,30 @@ class SqliteDatabase:
         self._thread.join()
         self._pool.shutdown(wait=True)
         while not self._readers.empty():
-            self._readers.get().close()
+            self._readers.get().connection.close()
         self._writer_connection.close()
         if self._log >= 0:
             os.close(self._log)
+
+    def _read(self, work: Callable[[Tx], T], reading: Reading) -> T:
+        if self._closed:
+            raise Unavailable("The store is closed; the server is shutting down.")
+        reader = self._readers.get()
+        connection = reader.connection
+        try:
+            connection.execute("BEGIN")
+            try:
+                reader.reading = reading
+                return work(_ReaderTx(connection, self._clock, self._ids, reading))
+            finally:
+                reader.reading = None
+                connection.execute("ROLLBACK")
+        except apsw.InterruptError as error:
+            raise too_slow(self._read_limit_s) from error
+        except (apsw.Error, *_NOT_STORABLE) as error:
+            raise _translated(error) from error
+        finally:
+            self._readers.put(reader)
 
     def _submit(self, write: _Write) -> None:
         if self._closed:

@@ -76,9 +76,9 @@ class _Counted:
         self.steps = 0
         self.db.write(lambda tx: _seed(tx, runs))
         readers = [self.db._readers.get() for _ in range(self.db._readers.qsize())]
-        for connection in readers:
-            connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, self._count)
-            self.db._readers.put(connection)
+        for reader in readers:
+            reader.connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, self._count)
+            self.db._readers.put(reader)
 
     def search(self, **question: Any) -> tuple[int, run_search.RunPage]:
         self.steps = 0

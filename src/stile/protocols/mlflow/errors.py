@@ -16,6 +16,7 @@ from stile.kernel.errors import Missing, StileError
 NAMES: dict[str, tuple[str, int]] = {
     "invalid": ("INVALID_PARAMETER_VALUE", 400),
     "contract_broken": ("INVALID_PARAMETER_VALUE", 400),
+    "too_slow": ("INVALID_PARAMETER_VALUE", 400),
     "unauthenticated": ("UNAUTHENTICATED", 401),
     "forbidden": ("PERMISSION_DENIED", 403),
     "guarded": ("PERMISSION_DENIED", 403),
