@@ -25,12 +25,14 @@ class Disk:
     Attributes:
         syncs: number of syncs of each file, by its name.
         real_vfs: the VFS that does the work.
+        refuses: the error of SQLite that every writing to a file ends in, such as ``apsw.FullError``.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.syncs: Counter[str] = Counter()
         self.real_vfs = apsw.vfs_names()[0]  # the default one
+        self.refuses: type[apsw.Error] | None = None
         self._one = threading.Lock()
         folder.mkdir()
 
@@ -62,6 +64,11 @@ def watched_syncs(folder: Path) -> Iterator[Disk]:
         def __init__(self, name: apsw.URIFilename | str | None, flags: list[int]) -> None:
             super().__init__(real, name, flags)
             self._name = name.filename() if isinstance(name, apsw.URIFilename) else name
+
+        def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+            if disk.refuses is not None:
+                raise disk.refuses("the disk of a test")
+            super().xWrite(data, offset)
 
         def xSync(self, flags: int) -> None:  # noqa: N802  SQLite's name
             super().xSync(flags)
