@@ -106,7 +106,7 @@ def test_graphs_and_curves_draw_under_the_strict_policy(browser, world: World) -
     browser.until(
         "return document.querySelector('figure[data-vega] canvas, figure[data-vega] svg') !== null", seconds=20
     )
-    browser.driver.execute_script("document.querySelector('button[data-draw]').click()")
+    browser.driver.execute_script("document.querySelector('figure[data-curve]').scrollIntoView()")
     browser.until("return document.querySelector('figure[data-curve] canvas') !== null")
     assert browser.complaints() == []
 

@@ -57,7 +57,7 @@ def curve(
         finding=_finding(name, x, y, axis),
         drawing=_drawing([track], f"{name} over {len(y)} points", "small", axis=axis, log=log, smooth=smooth),
         caption=f"{name}: its landmarks",
-        columns=("", axis, name),
+        columns=("point", axis, name),
         rows=tuple(rows),
     )
 

@@ -3,7 +3,7 @@
 const MOST_KEYS = 24;
 const GATHER_MS = 60;
 const REFRESH_MS = 1000;
-const REGET_MS = 4000;
+const REGET_MS = 1500;
 
 const charts = new Map(); // figure -> {lines, plot, visible}
 let observer = null;

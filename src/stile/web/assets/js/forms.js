@@ -24,7 +24,7 @@ export function startForms() {
     if (event.target.closest("button[data-print]")) print();
   });
   document.addEventListener("change", (event) => {
-    if (event.target.matches("select[data-submit]")) event.target.form.requestSubmit();
+    if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
   });
   const show = () => document.querySelectorAll("[data-js]").forEach((element) => (element.hidden = false));
   show();
