@@ -275,3 +275,31 @@ def test_request_of_another_use_case_is_not_voted_on_through_the_own_page(case: 
     answer = httpx.post(f"{case.server.url}/models/other/versions/1/vote", content=text, headers=headers)
     assert answer.status_code == 400 and "another use case" in answer.text
     assert db.read(lambda tx: promotions.get(tx, promotion)).said == []
+
+
+def test_vote_tells_who_handed_out_the_credential_when_it_was_not_the_voter(case: Case) -> None:
+    def lend(tx) -> dict[str, str]:
+        token = accounts.issue_token(tx, person="paula", label="lent", by="setup").token
+        accounts.change_password(tx, person="dora", password_hash="hash", by="setup")
+        own = accounts.issue_token(tx, person="pia", label="own", by="pia").token
+        return {"token": token, "session": accounts.open_session(tx, person="dora"), "own": own}
+
+    lent = case.server.services.db.write(lend)
+    promotion = case.propose(case.version())
+    case.tokens["paula"] = lent["token"]
+    case.tokens["pia"] = lent["own"]
+    assert case.say(promotion, "paula", "product_manager").status_code == 201
+    assert case.say(promotion, "pia", "product_manager").status_code == 201
+    page = f"{case.server.url}/models/{HOME}/versions/2/gate"
+    asked = httpx.post(
+        page.replace("/gate", "/vote"), content=f"promotion={promotion}&role=domain_expert&verdict=yes&reason=seen",
+        headers=FORM | {"Origin": case.server.url}, cookies={"stile": lent["session"]}, timeout=60,
+    )  # fmt: skip
+    assert asked.status_code in (200, 303), asked.text
+    said = httpx.get(f"{case.base}/promotions/{promotion}", timeout=60).json()["said"]
+    assert {one["person"]: one["credential_by"] for one in said} == {"paula": "setup", "pia": "", "dora": "setup"}
+    entries = httpx.get(f"{case.base}/ledger", params={"limit": 500}, timeout=60).json()["entries"]
+    votes = [entry["body"] for entry in entries if entry["kind"] == "approval"]
+    assert {vote["person"]: vote["credential_by"] for vote in votes} == {"paula": "setup", "pia": "", "dora": "setup"}
+    assert httpx.get(page, timeout=60).text.count("signed in with what setup handed out") == 2
+    assert case.verified()

@@ -83,7 +83,7 @@ def test_sessions_end_when_the_password_changes(shared: RunningServer, person: s
     cookie = _sign_in(shared, person).cookies["stile"]
     assert _me(shared, cookie) == 200
     changed = hash_password("quite another secret")
-    shared.services.db.write(lambda tx: account_records.set_password(tx, person, changed))
+    shared.services.db.write(lambda tx: account_records.set_password(tx, person, changed, by=""))
     shared.services.authenticator.forget()
     assert _me(shared, cookie) == 401
     assert _sign_in(shared, person).status_code == 401

@@ -95,7 +95,7 @@ class Authenticator:
         if await asyncio.to_thread(password_fits, hashed, password):
             for key in keys:
                 self._failures.pop(key, None)
-            return await self._db.aread(lambda tx: accounts.principal_of(tx, accounts.get(tx, name)))
+            return await self._db.aread(lambda tx: accounts.principal_of_password(tx, name))
         raise Unauthenticated("The name and the password do not belong together. Check both and try again.")
 
     async def _of_header(self, authorization: str) -> Principal:

@@ -64,11 +64,12 @@ def close(tx: Tx, id: str, state: PromotionState, decision: str) -> None:
 def add_approval(tx: Tx, approval: Approval) -> None:
     """Add one yes or no."""
     tx.run(
-        "INSERT INTO approvals (id, promotion, role, person, verdict, reason, at, binding, solo) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO approvals (id, promotion, role, person, verdict, reason, at, binding, solo, credential_by) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             approval.id, approval.promotion, approval.role, approval.person, approval.verdict, approval.reason,
             approval.at, msgspec.json.encode(approval.over), int(approval.solo),
+            approval.credential_by,
         ),
     )  # fmt: skip
 
@@ -76,16 +77,17 @@ def add_approval(tx: Tx, approval: Approval) -> None:
 def approvals(tx: Tx, promotion: str) -> list[Approval]:
     """Everything said about a request, oldest first."""
     rows = tx.all(
-        "SELECT id, promotion, role, person, verdict, reason, at, binding, solo FROM approvals WHERE promotion = ? "
-        "ORDER BY id",
+        "SELECT id, promotion, role, person, verdict, reason, at, binding, solo, credential_by FROM approvals "
+        "WHERE promotion = ? ORDER BY id",
         (promotion,),
     )
     return [
         Approval(
             id=id, promotion=of, role=role, person=person, verdict=verdict, reason=reason, at=at,
             over=msgspec.json.decode(bytes(binding), type=Binding), solo=bool(solo),
+            credential_by=by,
         )
-        for id, of, role, person, verdict, reason, at, binding, solo in rows
+        for id, of, role, person, verdict, reason, at, binding, solo, by in rows
     ]  # fmt: skip
 
 

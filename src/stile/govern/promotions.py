@@ -194,6 +194,7 @@ def _record(
     approval = Approval(
         id=tx.new_id("apr"), promotion=row.id, role=role, person=by.name, verdict=verdict, reason=reason,
         at=tx.now_ms(), over=binding, solo=by.kind is PrincipalKind.LOCAL or world.team.solo,
+        credential_by=by.credential_by,
     )  # fmt: skip
     promotion_records.add_approval(tx, approval)
     ledger.append(tx, kind="approval", use_case=row.use_case, subject=case.candidate.digest, body=approval)

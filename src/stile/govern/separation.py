@@ -36,7 +36,11 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True):
-    """One yes or no, as given. Never changed; a later one of the same person in the same role takes its place."""
+    """One yes or no, as given. Never changed; a later one of the same person in the same role takes its place.
+
+    Attributes:
+        credential_by: who handed out the credential it was given with, when that was somebody else.
+    """
 
     id: str
     promotion: str
@@ -47,6 +51,7 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True):
     at: int
     over: Binding
     solo: bool = False
+    credential_by: str = ""
 
 
 class Vote(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +65,7 @@ class Vote(msgspec.Struct, frozen=True, kw_only=True):
     counts: bool
     why_not: str = ""
     solo: bool = False
+    credential_by: str = ""
 
 
 class ApprovalState(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +174,7 @@ def _vote(approval: Approval, binding: Binding, team: Team, authors: Collection[
     return Vote(
         person=approval.person, verdict=approval.verdict, reason=approval.reason, at=approval.at,
         over=approval.over.digest, counts=not why_not, why_not=why_not, solo=approval.solo,
+        credential_by=approval.credential_by,
     )  # fmt: skip
 
 

@@ -119,12 +119,15 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         kind: how we know.
         system_roles: roles in the whole installation (operator, auditor).
         team_roles: roles by use case name.
+        credential_by: who handed out the token, link or password they came with, when somebody else did: that one
+            could act as them.
     """
 
     name: str
     kind: PrincipalKind
     system_roles: frozenset[Role] = frozenset()
     team_roles: dict[str, frozenset[Role]] = msgspec.field(default_factory=dict)
+    credential_by: str = ""
 
     def roles_in(self, use_case: str | None) -> frozenset[Role]:
         """Roles that count for an act in ``use_case``; with None, roles held anywhere."""

@@ -38,11 +38,11 @@ _OF_ACCOUNT = ", ".join(f"a.{column}" for column in _COLUMNS.split(", "))
 def insert(
     tx: Tx, *, name: str, kind: str, display: str, password_hash: str | None, roles: list[Role], by: str
 ) -> None:
-    """Add an account; the name must be free."""
+    """Add an account; the name must be free. A first password is from whoever makes the account."""
     tx.run(
-        "INSERT INTO accounts (name, kind, display, password_hash, system_roles, created_at, created_by) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (name, kind, display, password_hash, ",".join(roles), tx.now_ms(), by),
+        "INSERT INTO accounts (name, kind, display, password_hash, system_roles, created_at, created_by, password_by) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (name, kind, display, password_hash, ",".join(roles), tx.now_ms(), by, by if by != name else ""),
     )
 
 
@@ -63,9 +63,9 @@ def password_hash(tx: Tx, name: str) -> str | None:
     return hashed
 
 
-def set_password(tx: Tx, name: str, hashed: str) -> None:
-    """Replace the password and end every session of the account."""
-    tx.run("UPDATE accounts SET password_hash = ? WHERE name = ?", (hashed, name))
+def set_password(tx: Tx, name: str, hashed: str, *, by: str) -> None:
+    """Replace the password and end every session of the account; ``by`` is who else did it."""
+    tx.run("UPDATE accounts SET password_hash = ?, password_by = ? WHERE name = ?", (hashed, by, name))
     end_sessions(tx, name)
 
 
@@ -81,13 +81,13 @@ def end_sessions(tx: Tx, name: str) -> None:
     tx.run("DELETE FROM sessions WHERE account_id = (SELECT id FROM accounts WHERE name = ?)", (name,))
 
 
-def insert_token(tx: Tx, *, name: str, hashed: str, label: str, last4: str, expires_at: int) -> int:
+def insert_token(tx: Tx, *, name: str, hashed: str, label: str, last4: str, expires_at: int, by: str) -> int:
     """Add a token of the account; returns its number."""
     return int(
         tx.scalar(
-            "INSERT INTO tokens (account_id, hash, label, last4, created_at, expires_at) "
-            "VALUES ((SELECT id FROM accounts WHERE name = ?), ?, ?, ?, ?, ?) RETURNING id",
-            (name, hashed, label, last4, tx.now_ms(), expires_at),
+            "INSERT INTO tokens (account_id, hash, label, last4, created_at, expires_at, issued_by) "
+            "VALUES ((SELECT id FROM accounts WHERE name = ?), ?, ?, ?, ?, ?, ?) RETURNING id",
+            (name, hashed, label, last4, tx.now_ms(), expires_at, by),
         )
     )
 
@@ -116,58 +116,64 @@ def revoke_token(tx: Tx, name: str, id: int) -> bool:
     )
 
 
-def account_of_token(tx: Tx, hashed: str) -> Account | None:
-    """Whose live token this is."""
+def account_of_token(tx: Tx, hashed: str) -> tuple[Account, str] | None:
+    """(whose live token this is, who else made it)."""
     row = tx.one(
-        f"SELECT {_OF_ACCOUNT} FROM tokens t JOIN accounts a ON a.id = t.account_id "
+        f"SELECT {_OF_ACCOUNT}, t.issued_by FROM tokens t JOIN accounts a ON a.id = t.account_id "
         "WHERE t.hash = ? AND t.revoked_at IS NULL AND t.expires_at > ? AND a.disabled_at IS NULL",
         (hashed, tx.now_ms()),
     )
-    return _account(row) if row else None
+    return (_account(row[:-1]), row[-1]) if row else None
 
 
-def insert_link(tx: Tx, *, name: str, hashed: str, ends_at: int) -> None:
+def insert_link(tx: Tx, *, name: str, hashed: str, ends_at: int, by: str) -> None:
     """Add a one-time way in for the account."""
     tx.run(
-        "INSERT INTO sign_in_links (hash, account_id, ends_at) VALUES (?, (SELECT id FROM accounts WHERE name = ?), ?)",
-        (hashed, name, ends_at),
+        "INSERT INTO sign_in_links (hash, account_id, ends_at, issued_by) "
+        "VALUES (?, (SELECT id FROM accounts WHERE name = ?), ?, ?)",
+        (hashed, name, ends_at, by),
     )
 
 
-def use_link(tx: Tx, hashed: str) -> str | None:
-    """Mark a link as used; returns whose it is, or None when it is unknown, used or over."""
+def use_link(tx: Tx, hashed: str) -> tuple[str, str] | None:
+    """Mark a link as used; (whose it is, who else made it), or None when it is unknown, used or over."""
     used = tx.run(
         "UPDATE sign_in_links SET used_at = ? WHERE hash = ? AND used_at IS NULL AND ends_at > ?",
         (tx.now_ms(), hashed, tx.now_ms()),
     )
     if not used:
         return None
-    name: str | None = tx.scalar(
-        "SELECT a.name FROM sign_in_links l JOIN accounts a ON a.id = l.account_id "
+    row = tx.one(
+        "SELECT a.name, l.issued_by FROM sign_in_links l JOIN accounts a ON a.id = l.account_id "
         "WHERE l.hash = ? AND a.disabled_at IS NULL",
         (hashed,),
     )
-    return name
+    return (row[0], row[1]) if row else None
 
 
-def insert_session(tx: Tx, *, name: str, hashed: str, ends_at: int) -> None:
+def insert_session(tx: Tx, *, name: str, hashed: str, ends_at: int, by: str) -> None:
     """Open a session."""
     tx.run(
-        "INSERT INTO sessions (hash, account_id, created_at, seen_at, ends_at) "
-        "VALUES (?, (SELECT id FROM accounts WHERE name = ?), ?, ?, ?)",
-        (hashed, name, tx.now_ms(), tx.now_ms(), ends_at),
+        "INSERT INTO sessions (hash, account_id, created_at, seen_at, ends_at, credential_by) "
+        "VALUES (?, (SELECT id FROM accounts WHERE name = ?), ?, ?, ?, ?)",
+        (hashed, name, tx.now_ms(), tx.now_ms(), ends_at, by),
     )
 
 
-def account_of_session(tx: Tx, hashed: str, idle_ms: int) -> tuple[Account, int] | None:
-    """(whose session, when last seen) for a session that is neither over nor idle for too long."""
+def password_by(tx: Tx, name: str) -> str:
+    """Who else gave the account its password; '' when its owner did."""
+    return str(tx.scalar("SELECT password_by FROM accounts WHERE name = ?", (name,)) or "")
+
+
+def account_of_session(tx: Tx, hashed: str, idle_ms: int) -> tuple[Account, str, int] | None:
+    """(whose session, who else handed out the way in, when last seen); None when it is over or idle for too long."""
     row = tx.one(
-        f"SELECT {_OF_ACCOUNT}, s.seen_at FROM sessions s "
+        f"SELECT {_OF_ACCOUNT}, s.credential_by, s.seen_at FROM sessions s "
         "JOIN accounts a ON a.id = s.account_id "
         "WHERE s.hash = ? AND s.ends_at > ? AND s.seen_at > ? AND a.disabled_at IS NULL",
         (hashed, tx.now_ms(), tx.now_ms() - idle_ms),
     )
-    return (_account(row[:-1]), int(row[-1])) if row else None
+    return (_account(row[:-2]), row[-2], int(row[-1])) if row else None
 
 
 def touch_session(tx: Tx, hashed: str) -> None:

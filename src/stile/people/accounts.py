@@ -102,8 +102,9 @@ def issue_token(tx: Tx, *, person: str, label: str, days: int = 90, by: str = ""
     token = new_token(account.kind)
     expires_at = tx.now_ms() + days * _DAY_MS
     id = account_records.insert_token(
-        tx, name=person, hashed=hash_secret(token), label=label[:100], last4=token[-4:], expires_at=expires_at
-    )
+        tx, name=person, hashed=hash_secret(token), label=label[:100], last4=token[-4:], expires_at=expires_at,
+        by=_other(person, by),
+    )  # fmt: skip
     _note_foreign(tx, "token_issued", person, by, label=label[:100], expires_at=expires_at)
     return NewToken(id=id, token=token, person=person, label=label[:100], expires_at=expires_at)
 
@@ -138,7 +139,7 @@ def issue_link(tx: Tx, *, person: str, minutes: int = 15, by: str = "") -> str:
     get(tx, person)
     secret = secrets.token_urlsafe(32)
     ends_at = tx.now_ms() + minutes * 60_000
-    account_records.insert_link(tx, name=person, hashed=hash_secret(secret), ends_at=ends_at)
+    account_records.insert_link(tx, name=person, hashed=hash_secret(secret), ends_at=ends_at, by=_other(person, by))
     _note_foreign(tx, "sign_in_link_issued", person, by, expires_at=ends_at)
     return secret
 
@@ -149,10 +150,11 @@ def redeem_link(tx: Tx, secret: str) -> tuple[str, str]:
     Raises:
         Unauthenticated: the link is unknown, was used, or is over.
     """
-    person = account_records.use_link(tx, hash_secret(secret))
-    if person is None:
+    found = account_records.use_link(tx, hash_secret(secret))
+    if found is None:
         raise Unauthenticated("This sign-in link was used already or is over. Ask for a new one: stile user link NAME.")
-    return person, open_session(tx, person=person)
+    person, by = found
+    return person, _session(tx, person, by)
 
 
 def change_password(tx: Tx, *, person: str, password_hash: str, by: str) -> None:
@@ -164,7 +166,7 @@ def change_password(tx: Tx, *, person: str, password_hash: str, by: str) -> None
     """
     if get(tx, person).kind is not PrincipalKind.PERSON:
         raise Invalid(f"{person} is a service account: it signs in with tokens only.")
-    account_records.set_password(tx, person, password_hash)
+    account_records.set_password(tx, person, password_hash, by=_other(person, by))
     ledger.append(tx, kind="password_changed", use_case="", subject=person, body={"account": person, "by": by})
 
 
@@ -182,16 +184,21 @@ def set_disabled(tx: Tx, *, person: str, disabled: bool, by: str) -> Account:
 
 
 def open_session(tx: Tx, *, person: str) -> str:
-    """Sign an account in; returns the secret for the cookie.
+    """Sign an account in that gave its password; returns the secret for the cookie.
 
     Raises:
         Missing: no such account.
         Forbidden: it is a service's; those present their token with every request.
     """
+    return _session(tx, person, account_records.password_by(tx, person))
+
+
+def _session(tx: Tx, person: str, by: str) -> str:
     if get(tx, person).kind is PrincipalKind.SERVICE:
         raise Forbidden(f"{person} is a service account. It has no pages; use its token with the API.")
     secret = secrets.token_urlsafe(32)
-    account_records.insert_session(tx, name=person, hashed=hash_secret(secret), ends_at=tx.now_ms() + SESSION_ENDS_MS)
+    ends_at = tx.now_ms() + SESSION_ENDS_MS
+    account_records.insert_session(tx, name=person, hashed=hash_secret(secret), ends_at=ends_at, by=by)
     return secret
 
 
@@ -204,24 +211,39 @@ def principal_of_token(tx: Tx, token: str) -> Principal | None:
     """Who a token stands for; None when it is malformed, unknown, expired or revoked."""
     if not well_formed(token):
         return None
-    account = account_records.account_of_token(tx, hash_secret(token))
-    return principal_of(tx, account) if account else None
+    found = account_records.account_of_token(tx, hash_secret(token))
+    return principal_of(tx, *found) if found else None
+
+
+def principal_of_password(tx: Tx, name: str) -> Principal:
+    """Who has just given the password of the account ``name``.
+
+    Raises:
+        Missing: no such account.
+    """
+    return principal_of(tx, get(tx, name), account_records.password_by(tx, name))
 
 
 def principal_of_session(tx: Tx, secret: str) -> tuple[Principal, int] | None:
     """(who a session stands for, when it was last seen); None when it is over."""
     found = account_records.account_of_session(tx, hash_secret(secret), SESSION_IDLE_MS)
-    return (principal_of(tx, found[0]), found[1]) if found else None
+    return (principal_of(tx, found[0], found[1]), found[2]) if found else None
 
 
-def principal_of(tx: Tx, account: Account) -> Principal:
-    """The account with the roles it holds."""
+def principal_of(tx: Tx, account: Account, credential_by: str = "") -> Principal:
+    """The account with the roles it holds, and who else handed out the credential it came with."""
     return Principal(
         name=account.name,
         kind=account.kind,
         system_roles=frozenset(account.system_roles),
         team_roles=use_case_records.roles_by_use_case(tx, account.name),
+        credential_by=credential_by,
     )
+
+
+def _other(person: str, by: str) -> str:
+    """``by`` when that is somebody else than ``person``."""
+    return by if by != person else ""
 
 
 def _note_foreign(tx: Tx, kind: str, person: str, by: str, **facts: str | int) -> None:
