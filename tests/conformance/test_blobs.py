@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,13 +37,13 @@ class TestLocal(BlobSuite):
 
     def test_altered_bytes_are_found_when_read(self, blobs: BlobStore, tmp_path: Path) -> None:
         digest = blobs.put(b"truth")
-        next(path for path in (tmp_path / "blobs").rglob("*") if path.is_file()).write_bytes(b"truht")
+        next(path for path in (tmp_path / "blobs").glob("??/*") if path.is_file()).write_bytes(b"truht")
         with pytest.raises(Corrupt):
             blobs.get(digest)
 
     def test_nothing_is_lost_when_a_collection_was_cut_short(self, blobs: BlobStore, tmp_path: Path) -> None:
         digest = blobs.put(b"set aside")
-        file = next(path for path in (tmp_path / "blobs").rglob("*") if path.is_file())
+        file = next(path for path in (tmp_path / "blobs").glob("??/*") if path.is_file())
         file.rename(file.with_name(file.name + ".doomed"))
         assert LocalBlobs(tmp_path / "blobs").get(digest) == b"set aside"
 
@@ -49,14 +53,61 @@ class TestLocal(BlobSuite):
             LocalBlobs(tmp_path / "blobs")
             assert blobs.get(writer.commit()) == b"slow upload"
 
-    def test_what_was_abandoned_is_cleared_away_when_a_server_starts(self, blobs: BlobStore, tmp_path: Path) -> None:
-        import os
+    def test_what_a_killed_server_left_is_cleared_away(self, tmp_path: Path) -> None:
+        _in_a_child(tmp_path, "writer = blobs.writer(); writer.write(b'half'); writer._file.flush()")
+        assert len(_incoming(tmp_path)) > 10
+        blobs = LocalBlobs(tmp_path / "blobs")
+        assert _incoming(tmp_path) == []
+        assert list(blobs.listing()) == []
 
-        leftover = tmp_path / "blobs" / "incoming" / "leftover"
-        leftover.write_bytes(b"half")
-        os.utime(leftover, (time.time() - 7200, time.time() - 7200))
-        LocalBlobs(tmp_path / "blobs")
-        assert not leftover.exists()
+    @pytest.mark.parametrize("lost", ["name", "nothing"])
+    def test_acknowledged_content_is_there_after_a_power_cut(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+    ) -> None:
+        """What was synced is a content under its first name; its renaming may be undone."""
+        _in_a_child(tmp_path, "print(blobs.put(b'acknowledged')); blobs.put(b'')")
+        digest = digest_bytes(b"acknowledged")
+        final = tmp_path / "blobs" / digest[7:9] / digest[9:]
+        if lost == "name":
+            (desk,) = (tmp_path / "blobs" / "incoming").iterdir()
+            final.rename(desk / "0123456789abcdef")
+            final.parent.rmdir()
+        monkeypatch.setattr("stile.store.blobs_desk._this_boot", lambda: "another")
+        blobs = LocalBlobs(tmp_path / "blobs")
+        assert blobs.get(digest) == b"acknowledged"
+        assert _incoming(tmp_path) == []
+
+    def test_bytes_are_synced_under_a_durable_name_before_they_are_acknowledged(
+        self, blobs: BlobStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        blobs.put(b"the desk is laid")
+        synced: list[tuple[str, int]] = []
+        fsync = os.fsync
+
+        def noted(descriptor: int) -> None:
+            synced.append((str(Path(f"/proc/self/fd/{descriptor}").readlink()), os.fstat(descriptor).st_size))
+            fsync(descriptor)
+
+        before = set(_incoming(tmp_path))
+        monkeypatch.setattr(os, "fsync", noted)
+        blobs.put(b"0123456789")
+        ((name, size),) = synced
+        assert size == 10
+        assert Path(name) in before, "its name was there, and synced, before"
+
+
+def _in_a_child(folder: Path, work: str) -> None:
+    """Do something with a store and be killed."""
+    code = (
+        "import os, signal, sys; from pathlib import Path; from stile.store.blobs import LocalBlobs; "
+        f"blobs = LocalBlobs(Path(sys.argv[1])); {work}; sys.stdout.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder / "blobs")], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def _incoming(folder: Path) -> list[Path]:
+    return [path for path in (folder / "blobs" / "incoming").rglob("*") if path.is_file()]
 
 
 class TestMemory(BlobSuite):
@@ -184,8 +235,6 @@ def test_an_address_that_cannot_be_used_is_refused_with_words(
 
 
 def test_the_command_is_named_when_the_extra_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "stile.store.blobs_objects", None)
     with pytest.raises(MissingExtra, match=r"pip install 'stile-ml\[objects\]'"):
         open_blobs("s3://bucket", tmp_path, environ={})

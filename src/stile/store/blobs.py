@@ -11,7 +11,6 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -19,10 +18,10 @@ from typing import BinaryIO, NamedTuple, Protocol, Self
 
 from stile.kernel.canonical import is_digest
 from stile.kernel.errors import Corrupt, Invalid, Missing, StorageFull, TooLarge
+from stile.store.blobs_desk import Desk, clear, sync_folder
 
 _CHUNK = 1 << 20
 _DOOMED = ".doomed"
-_ABANDONED_S = 3600.0
 _APART = re.compile(r"[a-z0-9]{1,64}")
 
 
@@ -141,19 +140,23 @@ class StoredBlob(NamedTuple):
 
 
 class LocalBlobs:
-    """Blobs as files ``ab/cdef...`` under one folder, synced before they are acknowledged.
+    """Blobs as files ``ab/cdef...`` under one folder, synced before they are acknowledged (``blobs_desk``).
 
     Args:
         root: the folder; created when missing.
-        sweep: clear away what a killed server left half done. False for looking at a folder in use.
+        sweep: put away what a killed server or a power cut left half done. False for looking at a folder in use.
+        desk: of the store this one is apart from. Its contents come in there too; after a power cut they
+            would be taken for the other's, so here a name is synced as well before it is acknowledged.
     """
 
-    def __init__(self, root: Path, *, sweep: bool = True) -> None:
+    def __init__(self, root: Path, *, sweep: bool = True, desk: Desk | None = None) -> None:
         self._root = root
-        if not sweep:
+        self._desk = desk or Desk(root / "incoming")
+        self._syncs_names = desk is not None
+        if not sweep or desk is not None:
             return
         (root / "incoming").mkdir(parents=True, exist_ok=True)
-        _sweep(root / "incoming")
+        clear(root / "incoming", self._adopt)
         for doomed in root.glob(f"*/*{_DOOMED}"):  # a collection was cut short: nothing is lost by it
             doomed.replace(doomed.with_name(doomed.name.removesuffix(_DOOMED)))
 
@@ -166,7 +169,7 @@ class LocalBlobs:
             return writer.commit()
 
     def writer(self, *, limit: int | None = None) -> BlobWriter:
-        return _LocalWriter(self._root, limit)
+        return _LocalWriter(self._root, self._desk, limit, syncs_names=self._syncs_names)
 
     def get(self, digest: str) -> bytes:
         content = b"".join(self.chunks(digest))
@@ -191,7 +194,7 @@ class LocalBlobs:
         return _touched(self._path(digest))
 
     def listing(self) -> Iterator[StoredBlob]:
-        for folder in self._root.iterdir():
+        for folder in self._root.iterdir() if self._root.exists() else ():
             if len(folder.name) != 2:
                 continue
             for entry in os.scandir(folder):
@@ -232,12 +235,22 @@ class LocalBlobs:
         return None
 
     def apart(self, name: str) -> LocalBlobs:
-        return LocalBlobs(self._root / "apart" / checked_apart(name))
+        return LocalBlobs(self._root / "apart" / checked_apart(name), desk=self._desk)
 
     def drop_apart(self, name: str) -> None:
         folder = self._root / "apart" / checked_apart(name)
         if folder.exists():
             shutil.rmtree(folder)
+
+    def _adopt(self, file: Path) -> None:
+        """Name a content that a power cut left under its first name; one that never was whole is collected one day."""
+        with file.open("rb") as content:
+            name = hashlib.file_digest(content, "sha256").hexdigest()
+        target = self._path(f"sha256:{name}")
+        if not target.exists():
+            _move(file, target)
+            sync_folder(target.parent)
+            sync_folder(self._root)
 
     def _pieces(self, digest: str, first: int, count: int | None) -> Iterator[bytes]:
         with self._open(digest) as file:
@@ -262,14 +275,19 @@ class LocalBlobs:
 
 
 class _LocalWriter:
-    def __init__(self, root: Path, limit: int | None) -> None:
+    def __init__(self, root: Path, desk: Desk, limit: int | None, *, syncs_names: bool) -> None:
         self._root = root
+        self._desk = desk  # stays as long as something is being written there
+        self._syncs_names = syncs_names
         self._limit = limit
         self._hash = hashlib.sha256()
         self.size = 0
-        descriptor, name = tempfile.mkstemp(dir=root / "incoming")
-        self._name = Path(name)
-        self._file = os.fdopen(descriptor, "wb")
+        try:
+            self._name = desk.take()
+            # not created: its name is durable already, or this fails
+            self._file = os.fdopen(os.open(self._name, os.O_WRONLY), "wb")
+        except OSError as error:
+            raise _full(error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -288,28 +306,35 @@ class _LocalWriter:
         try:
             self._file.write(chunk)
         except OSError as error:
-            raise StorageFull(
-                f"The content could not be stored ({error.strerror}). Free some space and try again."
-            ) from error
+            raise _full(error) from error
 
     def commit(self) -> str:
         digest = self._hash.hexdigest()
         target = self._root / digest[:2] / digest[2:]
         try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
             if not _touched(target):
-                new_folder = _made(target.parent)
-                self._name.replace(target)
-                _sync_folder(target.parent)
-                if new_folder:
-                    _sync_folder(self._root)
+                self._file.flush()
+                os.fsync(self._file.fileno())  # the only one: see blobs_desk
+                self._file.close()
+                _move(self._name, target)
+                if self._syncs_names:
+                    for folder in (target.parent, self._root, self._root.parent):
+                        sync_folder(folder)
         except OSError as error:
-            raise StorageFull(
-                f"The content could not be stored ({error.strerror}). Free some space and try again."
-            ) from error
+            raise _full(error) from error
         return f"sha256:{digest}"
+
+
+def _full(error: OSError) -> StorageFull:
+    return StorageFull(f"The content could not be stored ({error.strerror}). Free some space and try again.")
+
+
+def _move(file: Path, target: Path) -> None:
+    try:
+        file.replace(target)
+    except FileNotFoundError:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(target)
 
 
 def checked_apart(name: str) -> str:
@@ -323,28 +348,6 @@ def checked_apart(name: str) -> str:
     return name
 
 
-def _sweep(incoming: Path) -> None:
-    """Clear away what a killed server left half written; another server's uploads under way are younger."""
-    leftovers = list(incoming.iterdir())
-    if not leftovers:
-        return
-    with tempfile.TemporaryFile(dir=incoming) as now:
-        oldest = os.fstat(now.fileno()).st_mtime - _ABANDONED_S
-    for leftover in leftovers:
-        with contextlib.suppress(FileNotFoundError):
-            if leftover.stat().st_mtime < oldest:
-                leftover.unlink()
-
-
-def _made(folder: Path) -> bool:
-    """Make the folder; whether it was not there before."""
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        return False
-    return True
-
-
 def _touched(path: Path) -> bool:
     """Whether the file is there; if so it counts as written now, which a running collection respects."""
     try:
@@ -352,11 +355,3 @@ def _touched(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 _KEYS = {"AWS_ACCESS_KEY_ID": "stile-test", "AWS_SECRET_ACCESS_KEY": "stile-test", "AWS_REGION": "us-east-1"}
+_NUMBERS = count(1)  # servers in one process share their buckets
 _FOREIGN = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "AWS_SESSION_TOKEN", "AWS_PROFILE")
 
 
@@ -22,7 +23,6 @@ class LoopbackS3:
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._server.start()
-        self._numbers = count(1)
         host, port = self._server.get_host_and_port()
         self.environ = _KEYS | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}
 
@@ -41,7 +41,7 @@ class LoopbackS3:
 
     def fresh(self) -> str:
         """The address of a place in a new bucket."""
-        bucket = f"bucket-{next(self._numbers)}"
+        bucket = f"bucket-{next(_NUMBERS)}"
         self.client.create_bucket(Bucket=bucket)
         return f"s3://{bucket}/stile"
 
