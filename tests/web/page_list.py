@@ -9,7 +9,7 @@ NAMES = (
     "runs sorted", "runs pinned", "runs chosen", "runs mistyped", "experiments found",
     "run", "graph", "model", "gate of the waiting", "gate of the rejected", "gate of the champion",
     "decisions", "decision", "evidence", "monitor", "feedback", "prediction", "board", "card", "people",
-    "ledger", "sign in", "style",
+    "ledger", "sign in", "style", "traces", "traces found", "traces mistyped", "trace", "trace at a span",
 )  # fmt: skip
 
 
@@ -53,6 +53,11 @@ def address(name: str, world: World) -> str:
         "ledger": "/ledger",
         "sign in": "/sign-in",
         "style": "/style",
+        "traces": f"/experiments/{world.experiment_id}/traces",
+        "traces found": f"/experiments/{world.experiment_id}/traces?filter=name+LIKE+'a%25'&sort=timestamp_ms+ASC",
+        "traces mistyped": f"/experiments/{world.experiment_id}/traces?filter=name+%3D+answer",
+        "trace": f"/traces/{world.trace}",
+        "trace at a span": f"/traces/{world.trace}?span={2:016x}",
     }[name]
 
 

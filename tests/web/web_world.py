@@ -86,6 +86,7 @@ class World:
     prediction: str = ""
     card: str = ""
     graph: str = ""
+    trace: str = ""
 
     def call(self, method: str, path: str, *, by: str = "", **arguments: Any) -> Any:
         """One API call that must succeed."""
@@ -106,6 +107,7 @@ def build(url: str, services: Services, *, whole: bool = True) -> World:
     train_digest = _dataset(world, "patients-train", "train", train)
     world.call("POST", f"/api/v1/use-cases/{USE_CASE}/policies", by="paula", json={"yaml": POLICY})
     _runs(world)
+    _traces(world)
     for version, sharpness in ((1, 0.9), (2, 1.5)):
         _version(world, version)
         world.evidence = _evaluate(world, version, sharpness, rows=test, test=test_digest, train=train_digest)
@@ -234,6 +236,39 @@ def _runs(world: World) -> None:
         )  # fmt: skip
         world.other_run_id, world.run_id = world.run_id, run["run_id"]
     world.call("POST", "/api/2.0/mlflow/registered-models/create", by="ada", json={"name": USE_CASE})
+
+
+def _traces(world: World) -> None:
+    """A trace with three spans, one of which failed, that two people disagree about."""
+
+    def text(key: str, value: str) -> dict[str, Any]:
+        return {"key": key, "value": {"stringValue": value}}
+
+    def span(number: int, parent: int, name: str, begin: int, end: int, **more: Any) -> dict[str, Any]:
+        made = {"traceId": f"{7:032x}", "spanId": f"{number:016x}", "name": name, **more}
+        made |= {"startTimeUnixNano": str(at + begin * 1_000_000), "endTimeUnixNano": str(at + end * 1_000_000)}
+        return made | ({"parentSpanId": f"{parent:016x}"} if parent else {})
+
+    at = time.time_ns() - 60_000_000_000
+    asked = [text("mlflow.spanInputs", '{"question": "Is this <b>malignant</b>?"}'), text("mlflow.spanType", "CHAIN")]
+    broken = [text("exception.type", "TimeoutError"), text("exception.message", "the index did not answer")]
+    found = [
+        span(1, 0, "answer", 0, 420, attributes=[*asked, text("mlflow.spanOutputs", '{"answer": "yes"}')]),
+        span(2, 1, "retrieve", 10, 190, attributes=[text("mlflow.spanType", "RETRIEVER")], status={"code": 2},
+             events=[{"name": "exception", "timeUnixNano": str(at), "attributes": broken}]),
+        span(3, 1, "generate", 200, 410, attributes=[text("mlflow.spanType", "LLM"), text("model", "small")]),
+    ]  # fmt: skip
+    headers = {"Authorization": f"Bearer {world.tokens['ada']}", "x-mlflow-experiment-id": world.experiment_id,
+               "x-mlflow-run-id": world.run_id}  # fmt: skip
+    body = {"resourceSpans": [{"scopeSpans": [{"spans": found}]}]}
+    answer = httpx.post(f"{world.url}/v1/traces", json=body, headers=headers, timeout=60)
+    assert answer.is_success, answer.text
+    world.trace = f"tr-{7:032x}"
+    for value, source in ((True, "ada"), (False, "emil")):
+        said = {"assessment_name": "correct", "feedback": {"value": value}, "rationale": "I looked it up.",
+                "source": {"source_type": "HUMAN", "source_id": source}}  # fmt: skip
+        path = f"/api/3.0/mlflow/traces/{world.trace}/assessments"
+        world.call("POST", path, by=source, json={"assessment": said})
 
 
 def _version(world: World, number: int) -> None:

@@ -27,12 +27,15 @@ from stile.web.pages import (
     runs,
     sign_in,
     style,
+    trace,
+    traces,
     use_cases,
 )
 
 _PAGES = (
     static, inbox, use_cases, runs, run, run_series, run_files, run_forms, compare, compare_tables, graphs, gate,
     gate_forms, model, decisions, evidence, monitor, feedback, predictions, board, people, ledger, sign_in, style,
+    traces, trace,
 )  # fmt: skip
 
 ROUTES: list[Route] = [route for module in _PAGES for route in module.ROUTES]
