@@ -94,9 +94,13 @@ def _track(running: RunningServer, ids: dict[str, str]) -> None:
     dataset = {"name": EVIL[:200], "digest": "d", "source_type": EVIL, "source": LINK, "schema": EVIL, "profile": EVIL}
     call("runs/log-inputs", {"run_id": run, "datasets": [{"tags": [], "dataset": dataset}]})
     name = "%3Cimg%20src=x%20onerror=alert(1)%3E.html"
+    second = call("runs/create", body | {"run_name": f"{EVIL}2"})["run"]["info"]["run_id"]
+    call(
+        "runs/log-batch", {"run_id": second, "metrics": metrics[:3], "params": [{"key": "p", "value": f"other {EVIL}"}]}
+    )
     path = f"{running.url}/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run}/artifacts/{name}"
     assert httpx.put(path, content=EVIL.encode()).status_code == 200
-    ids |= {"experiment": str(experiment), "run": str(run)}
+    ids |= {"experiment": str(experiment), "run": str(run), "other": str(second), "evil_file": name}
 
 
 class _Watch(HTMLParser):
@@ -119,7 +123,8 @@ class _Watch(HTMLParser):
             if (
                 name.startswith("on")
                 or name in ("style", "srcdoc", "formaction")
-                or tag in ("iframe", "object", "embed", "base")
+                or tag in ("object", "embed", "base")
+                or (tag == "iframe" and ("sandbox", None) not in attrs)  # of a file; it may do nothing there
             ):
                 self.found.append(f"<{tag} {name}={value!r}>")
             if (
@@ -139,7 +144,9 @@ class _Watch(HTMLParser):
 
 PAGES = (
     "/", "/portfolio", "/use-cases/{use_case}", "/use-cases/{use_case}/plan", "/experiments", "/experiments?use_case={use_case}",
-    "/experiments/{experiment}", "/experiments/{experiment}?filter={evil}&sort={evil}", "/runs/{run}", "/models/{use_case}",
+    "/experiments/{experiment}", "/experiments/{experiment}?filter={evil}&sort={evil}", "/runs/{run}", "/runs/{run}?find={evil}&param={evil}&baseline={evil}", "/runs/{run}/files", "/runs/{run}/files/{evil_file}",
+    "/runs/{run}/files/{evil_part}", "/compare?run={run}&run={other}&all=1&find={evil}", "/compare?run={run}&run={other}&all=1",
+    "/compare?run={evil}&metric={evil}&across={evil}&y={evil}&axis={evil}&axis=b", "/models/{use_case}",
     "/models/{use_case}/versions/1/gate", "/models/{use_case}/versions/2/gate?metric={evil}", "/decisions", "/decisions/{decision}",
     "/evidence/{evidence}", "/models/{use_case}/monitor", "/feedback?model={use_case}", "/board?use_case={use_case}", "/cards/{card}",
     "/people", "/ledger", "/sign-in?next={evil}", "/sign-in/{evil_part}", "/style", "/?said={evil}", "/nowhere/{evil_part}",
@@ -173,6 +180,7 @@ def test_the_pages_really_show_that_text(evil: tuple[RunningServer, dict[str, st
     for page in (
         "/use-cases/{use_case}",
         "/runs/{run}",
+        "/compare?run={run}&run={other}",
         "/cards/{card}",
         "/decisions/{decision}",
         "/people",

@@ -46,6 +46,16 @@ def info(tx: Tx, run_id: str) -> RunInfo | None:
     return None if row is None else _info(row)
 
 
+def newest(tx: Tx, experiment: int, most: int) -> list[RunInfo]:
+    """The runs of an experiment that began last and are not deleted."""
+    rows = tx.all(
+        f"SELECT {_INFO} FROM runs WHERE experiment = ? AND lifecycle = 'active' "
+        "ORDER BY start_time DESC, run_id DESC LIMIT ?",
+        (experiment, most),
+    )
+    return [_info(row) for row in rows]
+
+
 def set_end(tx: Tx, run: int, *, status: str, end_time: int | None) -> None:
     """Status and end of a run; an end that is not given stays as it was."""
     tx.run("UPDATE runs SET status = ?, end_time = COALESCE(?, end_time) WHERE id = ?", (status, end_time, run))

@@ -8,7 +8,7 @@ import pytest
 
 from stile.kernel.errors import Missing
 from stile.store.sqlite import SqliteDatabase
-from stile.train import run_curves, runs
+from stile.train import run_curves, run_records, runs
 from stile.train.points import Point, pieces
 
 
@@ -36,6 +36,16 @@ def test_lines_of_one_run_are_thinned_and_empty_where_nothing_was_logged(db: Sql
     assert (other.line.total, other.line.values) == (0, [])
     with pytest.raises(Missing):
         db.read(lambda tx: run_curves.of_run(tx, "0" * 32, ["loss"], most=40))
+
+
+def test_newest_runs_of_an_experiment_come_first_and_deleted_ones_not(db: SqliteDatabase) -> None:
+    made = [
+        db.write(lambda tx, at=at: runs.create(tx, experiment_id="0", by="ann", start_time=at)).info.run_id
+        for at in (10, 30, 20, 40)
+    ]
+    db.write(lambda tx: runs.delete(tx, made[3]))
+    found = db.read(lambda tx: run_records.newest(tx, 0, 2))
+    assert [info.run_id for info in found] == [made[1], made[2]]
 
 
 def test_runs_that_are_gone_are_left_out_of_several(db: SqliteDatabase) -> None:

@@ -12,14 +12,23 @@ from stile.edge.call import Call
 from stile.govern import registry_search
 from stile.kernel.errors import Missing
 from stile.store.database import Tx
-from stile.train import artifacts, evidence_records, experiments, logged_models, run_curves, run_views, runs
+from stile.train import (
+    artifacts,
+    evidence_records,
+    experiments,
+    logged_models,
+    run_curves,
+    run_records,
+    run_views,
+    runs,
+)
 from stile.train.artifact_paths import ours
 from stile.train.artifact_records import Artifact
 from stile.train.evidence import Evidence
 from stile.train.experiment_records import Experiment
 from stile.train.run_curves import RunLine
 from stile.train.run_values import Run, RunInfo
-from stile.train.run_views import RunList, RunSummary
+from stile.train.run_views import RunList
 from stile.web import links
 from stile.web.charts.chart import Chart
 from stile.web.charts.curves import curve
@@ -95,7 +104,7 @@ class RunData(msgspec.Struct, frozen=True, kw_only=True):
     problem: str
     parent: RunInfo | None
     children: RunList
-    siblings: list[RunSummary]
+    siblings: list[RunInfo]
 
 
 def _load(tx: Tx, call: Call) -> RunData:
@@ -190,9 +199,9 @@ def _children(tx: Tx, run: Run) -> RunList:
     )  # fmt: skip
 
 
-def _siblings(tx: Tx, run: Run) -> list[RunSummary]:
-    found = run_views.summaries(tx, experiment_ids=[run.info.experiment_id], metrics=[], limit=_SIBLINGS)
-    return [each for each in found.runs if each.run_id != run.info.run_id]
+def _siblings(tx: Tx, run: Run) -> list[RunInfo]:
+    found = run_records.newest(tx, int(run.info.experiment_id), _SIBLINGS)
+    return [each for each in found if each.run_id != run.info.run_id]
 
 
 def _frame(data: RunData) -> Frame:
