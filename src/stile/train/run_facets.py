@@ -7,8 +7,8 @@ A key the filter already fixes is counted as if it did not, so that another valu
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -61,6 +61,22 @@ class _Key(msgspec.Struct, frozen=True, kw_only=True):
     values: list[str] = []
 
 
+class _Whole:
+    """An experiment as a whole; what several facets need of it is read once."""
+
+    def __init__(self, tx: Tx, experiment: int) -> None:
+        self.tx = tx
+        self.experiment = experiment
+
+    @cached_property
+    def states(self) -> _States:
+        return _all_states(self.tx, self.experiment)
+
+    @cached_property
+    def deleted(self) -> list[int]:
+        return _deleted(self.tx, self.experiment)
+
+
 class Matching(msgspec.Struct, frozen=True, kw_only=True):
     """The first runs that match, and whether those are all."""
 
@@ -83,7 +99,7 @@ def facets(tx: Tx, experiment: int, filter: str, *, known: Matching | None = Non
     clauses = parse_filter(filter, WORDS)
     matching = (known or _matching(tx, experiment, clauses)) if clauses else None
     keys = _few_valued(tx, experiment, clauses)
-    states = functools.cache(lambda: _all_states(tx, experiment))
+    whole = _Whole(tx, experiment)
     found = []
     for key in keys:
         chosen = filter_text.chosen(clauses, key.entity, key.key)
@@ -91,13 +107,13 @@ def facets(tx: Tx, experiment: int, filter: str, *, known: Matching | None = Non
         if chosen is not None:
             others = filter_text.without(clauses, key.entity, key.key)
             inside = _matching(tx, experiment, others) if others else None
-        values = _counted(tx, experiment, key, inside, states)
+        values = _counted(whole, key, inside)
         if chosen is not None and all(each.value != chosen for each in values):
             values.append(FacetValue(value=chosen, count=0))
         if len(values) > 1 or chosen is not None:
             found.append(Facet(entity=key.entity, key=key.key, values=values[:MOST_VALUES], chosen=chosen))
-    runs = len(matching.rows) if matching else sum(count for *_, count in states())
-    more = not matching.whole if matching else any(count > MOST_COUNTED for *_, count in states())
+    runs = len(matching.rows) if matching else sum(count for *_, count in whole.states)
+    more = not matching.whole if matching else any(count > MOST_COUNTED for *_, count in whole.states)
     return Facets(runs=min(runs, MOST_COUNTED), more=more or runs > MOST_COUNTED, facets=found[:MOST_FACETS])
 
 
@@ -134,19 +150,17 @@ def _few_valued(tx: Tx, experiment: int, clauses: Sequence[Clause]) -> list[_Key
     return always + found
 
 
-def _counted(
-    tx: Tx, experiment: int, key: _Key, inside: Matching | None, states: Callable[[], _States]
-) -> list[FacetValue]:
+def _counted(whole: _Whole, key: _Key, inside: Matching | None) -> list[FacetValue]:
     if inside is not None and not inside.rows:
         return []
     if key.entity == "attribute":
-        pairs = _states(tx, key.key, inside, states)
+        pairs = _states(whole, key.key, inside)
     elif key.entity == "dataset":
-        pairs = _datasets(tx, experiment, inside)
+        pairs = _datasets(whole.tx, whole.experiment, inside)
     elif inside is None:
-        pairs = _indexed(tx, experiment, key)
+        pairs = _indexed(whole, key)
     else:
-        rows = tx.all(
+        rows = whole.tx.all(
             f"SELECT substr(value, 1, 100), COUNT(*) FROM {_TABLES[key.entity]} "
             f"WHERE run IN ({marks(inside.rows)}) AND key = ? GROUP BY 1",
             [*inside.rows, key.number],
@@ -161,15 +175,15 @@ def _counted(
     return sorted(found, key=lambda each: (-each.count, each.value))
 
 
-def _states(tx: Tx, column: str, inside: Matching | None, states: Callable[[], _States]) -> list[tuple[str, int]]:
+def _states(whole: _Whole, column: str, inside: Matching | None) -> list[tuple[str, int]]:
     """Runs by ``status`` or ``user_id``."""
     if inside is not None:
-        rows = tx.all(
+        rows = whole.tx.all(
             f"SELECT {column}, COUNT(*) FROM runs WHERE id IN ({marks(inside.rows)}) GROUP BY {column}", inside.rows
         )
         return [(value, count) for value, count in rows]
     found: dict[str, int] = {}
-    for status, user, count in states():
+    for status, user, count in whole.states:
         value = status if column == "status" else user
         found[value] = found.get(value, 0) + count
     return list(found.items())
@@ -224,14 +238,29 @@ def _datasets(tx: Tx, experiment: int, inside: Matching | None) -> list[tuple[st
     ]
 
 
-def _indexed(tx: Tx, experiment: int, key: _Key) -> list[tuple[str, int]]:
-    """Runs by value, from the index by value alone unless some runs of the experiment are deleted."""
-    deleted = tx.one("SELECT 1 FROM runs WHERE experiment = ? AND lifecycle = 'deleted' LIMIT 1", (experiment,))
-    living = " AND EXISTS (SELECT 1 FROM runs r WHERE r.id = t.run AND r.lifecycle = 'active')" if deleted else ""
-    rows = tx.all(
+def _indexed(whole: _Whole, key: _Key) -> list[tuple[str, int]]:
+    """Runs by value, from the index by value alone; the few deleted ones among them are taken off."""
+    table, deleted = _TABLES[key.entity], whole.deleted
+    gone: dict[str, int] = {}
+    if 0 < len(deleted) <= MOST_COUNTED:
+        rows = whole.tx.all(
+            f"SELECT substr(value, 1, 100), COUNT(*) FROM {table} WHERE run IN ({marks(deleted)}) AND key = ? "
+            "GROUP BY 1",
+            [*deleted, key.number],
+        )
+        gone = dict(rows)
+    many = len(deleted) > MOST_COUNTED
+    living = " AND EXISTS (SELECT 1 FROM runs r WHERE r.id = t.run AND r.lifecycle = 'active')" if many else ""
+    rows = whole.tx.all(
         f"WITH v(value) AS (VALUES {', '.join(['(?)'] * len(key.values))}) "
-        f"SELECT v.value, (SELECT COUNT(*) FROM (SELECT 1 FROM {_TABLES[key.entity]} t WHERE t.experiment = ? "
+        f"SELECT v.value, (SELECT COUNT(*) FROM (SELECT 1 FROM {table} t WHERE t.experiment = ? "
         f"AND t.key = ? AND substr(t.value, 1, 100) = v.value{living} LIMIT ?) few) FROM v",
-        [*key.values, experiment, key.number, MOST_COUNTED + 1],
+        [*key.values, whole.experiment, key.number, MOST_COUNTED + 1 + max(gone.values(), default=0)],
     )
-    return [(value, count) for value, count in rows]
+    return [(value, count - gone.get(value, 0)) for value, count in rows]
+
+
+def _deleted(tx: Tx, experiment: int) -> list[int]:
+    """Numbers of deleted runs, as many as it takes to know whether they are few."""
+    sql = "SELECT id FROM runs WHERE experiment = ? AND lifecycle = 'deleted' LIMIT ?"
+    return [row[0] for row in tx.all(sql, (experiment, MOST_COUNTED + 1))]

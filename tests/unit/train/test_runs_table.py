@@ -135,6 +135,24 @@ def test_counting_stops_and_says_so(filled: SqliteDatabase, monkeypatch: pytest.
     assert sum(_counts(under.facets[0]).values()) == 20
 
 
+@pytest.mark.parametrize("most", [3, 5])
+def test_deleted_runs_are_taken_off_whether_few_or_many(
+    filled: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    filled.write(lambda tx: [runs.delete(tx, row.run_id) for row in run_table.load(tx, _rows(filled).rows[:60])])
+    left = filled.read(lambda tx: run_search.search(tx, experiment_ids=["0"])).runs
+    assert len(left) == 6
+    monkeypatch.setattr(run_facets, "MOST_COUNTED", most)
+    kinds = Counter(dict(run.params)["kind"] for run in left)
+    facet = next((each for each in _facets(filled).facets if each.key == "kind"), None)
+    if facet is not None:
+        assert _counts(facet) == {kind: min(count, most) for kind, count in kinds.items()}
+    monkeypatch.setattr(run_facets, "MOST_COUNTED", 1000)
+    again = next((each for each in _facets(filled).facets if each.key == "kind"), None)
+    assert (again is None) == (len(kinds) == 1)
+    assert again is None or _counts(again) == dict(kinds)
+
+
 def test_key_with_many_values_is_no_facet_unless_it_is_chosen(filled: SqliteDatabase) -> None:
     lr = filled.read(lambda tx: logged_keys.values(tx, "params", 0, logged_keys.keys(tx, "params", 0)["lr"], most=5))
     assert len(lr) == 5
