@@ -349,3 +349,25 @@ def test_start_names_the_command_when_the_extra_is_missing(
     said = capsys.readouterr().err
     assert "pip install 'stile-ml[objects]'" in said
     assert said.count("\n") == 1
+
+
+def test_servers_on_several_machines_share_rows_and_files(
+    s3: LoopbackS3, place: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """An upload is begun at one server, its parts go to both, and it is completed and read at the other."""
+    rows = request.getfixturevalue("cluster").fresh()
+    with (
+        running_server(tmp_path / "one", store=rows, artifacts=place) as one,
+        running_server(tmp_path / "two", store=rows, artifacts=place) as two,
+    ):
+        begun = httpx.post(f"{one.url}{FILES}/mpu/create/0/r", json={"path": "f", "num_parts": 2}).json()
+        etags = []
+        for server, credential, content in zip((one, two), begun["credentials"], (b"at one, ", b"at two"), strict=True):
+            address = credential["url"].replace(one.url, server.url)
+            etags.append(httpx.put(address, content=content).headers["etag"])
+        parts = [{"part_number": number, "etag": etag} for number, etag in enumerate(etags, 1)]
+        ended = {"path": "f", "upload_id": begun["upload_id"], "parts": parts}
+        assert httpx.post(f"{two.url}{FILES}/mpu/complete/0/r", json=ended).status_code == 200
+        for server in (one, two):
+            assert httpx.get(f"{server.url}{FILES}/artifacts/0/r/f").content == b"at one, at two"
+    assert [key for key in s3.keys(place) if not key.startswith("blobs/")] == []
