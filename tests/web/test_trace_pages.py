@@ -36,6 +36,7 @@ def test_the_tree_shows_where_the_time_went(reader: httpx.Client, world: World) 
     assert [(level, name) for level, _, name in rows] == [("0", "answer"), ("1", "retrieve"), ("1", "generate")]
     bars = re.findall(r'<rect x="([\d.]+)" y="5" width="([\d.]+)"', page)
     assert bars == [("0", "100"), ("2.38", "42.86"), ("47.62", "50")]
+    assert 'role="status"' not in page
     assert "&lt;b&gt;malignant" in page
     assert "<b>malignant" not in page
     chosen = reader.get(rows[1][1].partition("#")[0]).text

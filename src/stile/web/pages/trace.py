@@ -137,7 +137,7 @@ def _extras(data: TraceData, call: Call) -> dict[str, Any]:  # noqa: ARG001  all
         "parts": _parts(chosen) if chosen else [],
         "exceptions": [one for one in chosen.events if one.name == "exception"] if chosen else [],
         "shown_tags": [(k, v) for k, v in sorted(data.trace.tags.items()) if not k.startswith("mlflow.")],
-        "said": [(one, as_text(one.value)) for one in data.trace.assessments],
+        "assessed": [(one, as_text(one.value)) for one in data.trace.assessments],
     }
 
 
