@@ -117,15 +117,19 @@ def datasets(runs: Sequence[Run]) -> list[KeyRow]:
 
 
 def metrics(runs: Sequence[Run], baseline: int) -> list[MetricRow]:
-    """Every metric with its newest value in each run; the machine's own last."""
+    """Every metric with its newest value in each run: those that say who is better first, the machine's own last."""
     values = [{metric.key: metric for metric in run.metrics} for run in runs]
-    keys = sorted({key for one in values for key in one}, key=lambda key: (key.startswith(f"{SYSTEM}/"), key))
+    keys = sorted({key for one in values for key in one}, key=_reading_order)
     rows = []
     for key in keys:
         row = [one[key].value if key in one else None for one in values]
         curve = any(key in one and one[key].step > 0 for one in values)
         rows.append(_metric_row(key, row, baseline, curve=curve))
     return rows
+
+
+def _reading_order(key: str) -> tuple[bool, bool, str]:
+    return key.startswith(f"{SYSTEM}/"), not direction(key), key
 
 
 def _metric_row(key: str, values: Sequence[float | None], baseline: int, *, curve: bool) -> MetricRow:
