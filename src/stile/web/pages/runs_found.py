@@ -15,7 +15,7 @@ from stile.web.pages import runs_asked
 from stile.web.pages.runs_asked import TOOK, Asked, Column
 
 _PER_PAGE = 50
-_MOST_OFFERED = 60
+_MOST_OFFERED = 40
 
 
 def page(tx: Tx, experiment: Experiment, state: Asked, size: int = _PER_PAGE) -> RowPage:
