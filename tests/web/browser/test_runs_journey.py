@@ -101,6 +101,22 @@ def test_menus_open_one_at_a_time_and_close_by_escape(browser, field) -> None:
     assert browser.driver.find_elements("css selector", "details.pick[open]") == []
 
 
+def test_menus_fit_a_phone(browser, field) -> None:
+    browser.size(390, 844)
+    try:
+        for menu in browser.driver.find_elements("css selector", "details.pick > summary"):
+            browser.driver.execute_script("arguments[0].click()", menu)
+            edges = browser.driver.execute_script(
+                "const box = arguments[0].nextElementSibling.getBoundingClientRect();"
+                "return [box.left, box.right, document.documentElement.scrollWidth]",
+                menu,
+            )
+            assert edges[0] >= 0, menu.text
+            assert max(edges[1:]) <= 390, menu.text
+    finally:
+        browser.size(1280)
+
+
 def test_pinned_run_stays_while_one_searches(browser, field) -> None:
     browser.driver.execute_script("document.querySelector('.pinning a').click()")
     browser.until("return document.querySelector('tr.pinned') !== null")
