@@ -189,6 +189,15 @@ def test_tables_are_files_with_every_value(rich: str, ada: httpx.Client) -> None
     assert math.isnan(float(one[2].split(",")[3]))
 
 
+def test_history_is_also_json_piece_by_piece(rich: str, ada: httpx.Client) -> None:
+    first = ada.get(f"/runs/{rich}/history.json?key=train/loss&most=600").json()
+    rest = ada.get(f"/runs/{rich}/history.json?key=train/loss&start={first['next']}").json()
+    assert (first["total"], first["next"], rest["next"]) == (900, 600, None)
+    assert first["steps"] + rest["steps"] == list(range(900))
+    assert ada.get(f"/runs/{rich}/history.json?key=valid/auc").json()["values"][1] is None, "NaN is null in JSON"
+    assert ada.get(f"/runs/{rich}/history.json").status_code == 400
+
+
 def test_html_is_shown_where_it_can_do_nothing(rich: str, ada: httpx.Client) -> None:
     page = ada.get(f"/runs/{rich}/files/reports/summary.html")
     assert "<iframe" in page.text

@@ -28,6 +28,7 @@ _LOOK_EVERY_S = 1.0
 _STREAM_S = 600.0
 _SIGN_OF_LIFE_S = 15.0
 _ROWS_PER_PAGE = 10_000
+_MOST_AT_ONCE = 100_000
 
 
 async def _curves(call: Call) -> Response:
@@ -119,6 +120,23 @@ async def _history(call: Call) -> Response:
     return await csv.stream(f"{run.info.name} history", ("metric", "step", "time_ms", "value"), pages())
 
 
+async def _points_of(call: Call) -> Response:
+    """Points of one metric as they were logged, in the order of time; ``next`` is where the rest begins."""
+    run_id, key = call.path("run_id"), call.query("key")
+    if not key:
+        raise Invalid("Say which metric: key=loss.")
+    start = call.query_int("start", 0)
+    most = call.query_int("most", _MOST_AT_ONCE, low=1, high=_MOST_AT_ONCE)
+    columns = await call.read(partial(runs.columns, run_id=run_id, key=key))
+    total, part = len(columns.steps), columns.part(start, start + most)
+    return json_response(
+        {
+            "key": key, "steps": part.steps, "times": part.times, "values": part.values, "total": total,
+            "next": start + most if start + most < total else None,
+        }
+    )  # fmt: skip
+
+
 ROUTES = [
     Route("GET", "/runs/{run_id}/curves.json", Permission.READ, _curves),
     Route("GET", "/runs/{run_id}/live", Permission.READ, _live),
@@ -126,4 +144,5 @@ ROUTES = [
     Route("GET", "/runs/{run_id}/tags.csv", Permission.READ, _tags),
     Route("GET", "/runs/{run_id}/metrics.csv", Permission.READ, _metrics),
     Route("GET", "/runs/{run_id}/history.csv", Permission.READ, _history),
+    Route("GET", "/runs/{run_id}/history.json", Permission.READ, _points_of),
 ]
