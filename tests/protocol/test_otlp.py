@@ -214,6 +214,44 @@ def test_what_is_no_export_is_refused(server: RunningServer) -> None:
     assert _post(server, gzip.compress(good), content_encoding="gzip").content == b""
 
 
+_ODD = [
+    {"name": 5}, {"name": None}, {"name": "n\0"}, {"attributes": 5}, {"attributes": [5]}, {"attributes": [{"key": 5}]},
+    {"attributes": [{"key": "a", "value": 5}]}, {"attributes": [{"key": "a", "value": {"intValue": "1e5"}}]},
+    {"attributes": [{"key": "a", "value": {"doubleValue": "NaN"}}]}, {"events": [{"timeUnixNano": "x"}]},
+    {"events": [5]},
+    {"attributes": [{"key": "a", "value": {"arrayValue": {"values": [5]}}}]}, {"status": 5},
+    {"status": {"code": "WHAT"}},
+    {"events": [{"attributes": [{"key": "exception.type", "value": {"arrayValue": {}}}], "name": "exception"}]},
+    {"status": {"code": 99, "message": 5}}, {"links": [{"traceId": "zz"}]}, {"kind": [1]}, {"traceId": 5},
+    {"spanId": "b7" * 50},
+    {"startTimeUnixNano": -5}, {"startTimeUnixNano": 1e30}, {"startTimeUnixNano": "9" * 30}, {"endTimeUnixNano": "1"},
+    {"attributes": [{"key": "mlflow.traceTag.x", "value": {"stringValue": "b\0"}}]},
+    {"parentSpanId": "b7ad6b7169203331"},
+    {"attributes": [{"key": "mlflow.traceTag.mlflow.traceName", "value": {"kvlistValue": {}}}]},
+    {"attributes": [{"key": "mlflow.spanInputs", "value": {"stringValue": "[" * 20_000}}]},
+    {"attributes": [{"key": "mlflow.spanType", "value": {"stringValue": "b\0"}}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", range(len(_ODD)))
+def test_an_odd_span_in_json_is_refused_or_shown(number: int, server: RunningServer) -> None:
+    trace = f"{number + 1:032x}"
+    span = {
+        "traceId": trace,
+        "spanId": "b7ad6b7169203331",
+        "name": "x",
+        "startTimeUnixNano": "5",
+        "endTimeUnixNano": "9",
+    }
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span | _ODD[number]]}]}]}).encode()
+    sent = _post(server, body, content_type="application/json")
+    assert sent.status_code in (200, 400), sent.text
+    if sent.status_code == 200:
+        for path in ("/traces/tr-{}", "/traces/tr-{}.json", "/api/3.0/mlflow/traces/get?trace_id=tr-{}"):
+            answer = httpx.get(server.url + path.format(trace), headers={"accept": "text/html"})
+            assert answer.status_code == 200, (path, answer.text[:500])
+
+
 def test_all_or_none_of_a_request_is_kept(server: RunningServer) -> None:
     body = _request([_span(trace_id=b"a" * 16), _span(trace_id=b"b" * 16, name="n" * 5000)]).SerializeToString()
     assert _post(server, body).status_code == 400

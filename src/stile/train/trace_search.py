@@ -84,6 +84,8 @@ def search(
     token = search_sql.read_token(page_token, question)
     if token is not None:
         where.append(search_sql.beyond(keys, token.values))
+        if keys[0].expression == "t.at":  # said once more, so that the index leads straight there
+            where.append(Part(f"t.at {'>=' if keys[0].ascending else '<='} ?", (token.values[0],)))
     rows = tx.all(
         f"SELECT t.id, {', '.join(key.expression for key in keys)} FROM traces t {' '.join(j.sql for j in joins)} "
         f"WHERE {' AND '.join(part.sql for part in where)} ORDER BY {search_sql.order_by(keys)} LIMIT ?",

@@ -324,7 +324,7 @@ def _counted(info: TraceInfo) -> int:
     try:
         said = json.loads(info.metadata.get(SIZE_METADATA, "{}"))
         return int(said.get("num_spans", 0)) if isinstance(said, dict) else 0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, RecursionError):
         return 0
 
 

@@ -161,7 +161,7 @@ def as_text(value: Any) -> str:
             return text
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     return json.dumps(value, indent=2, ensure_ascii=False)
 
