@@ -3,9 +3,11 @@
     python benchmarks/run.py [--seconds S] [--rounds N] [--runs N] [--report FILE]
 
 The genuine server is taken from the virtual environment that STILE_BENCH_PEER names (one with
-``pip install mlflow==3.17.2``); without it only our figures are measured. Both run with one
-worker and SQLite on a store of their own, and are measured in turns (the order changes every
-round), so that whatever else the machine does hits both. A figure is the median of the rounds.
+``pip install mlflow==3.17.2``), once with its default workers and once with ``--workers 1``, which
+is faster; FastTrackML from STILE_BENCH_FASTTRACKML (``pip install fasttrackml==0.6.0``). Without them
+only our figures are measured. All are on SQLite, each on a store of its own, and are measured in turns (the
+order changes every round), so that whatever else the machine does hits all. A figure is the median
+of the rounds. Searches, histories and files are asked of one server of each kind.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import bare
+import clients
+import files
 import machine
 import report
 import searching
@@ -29,6 +34,8 @@ import servers
 import tracking
 from load import BenchError, press
 from servers import Server
+
+FLOOR, BARE = report.FLOOR, report.BARE
 
 
 @dataclass
@@ -56,27 +63,36 @@ def main() -> int:
     """Run it all."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the servers are stopped on the way out
-    peer = os.environ.get("STILE_BENCH_PEER", "")
+    mlflow, fml = (os.environ.get(name, "") for name in ("STILE_BENCH_PEER", "STILE_BENCH_FASTTRACKML"))
     begun = machine.facts()
     with tempfile.TemporaryDirectory(prefix="stile-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        sync = machine.sync_ms(folder)
-        running = [stack.enter_context(servers.ours(folder / "ours"))]
-        if peer:
-            running.append(stack.enter_context(servers.genuine(Path(peer), folder / "genuine")))
+        facts = [*begun, ("Disk", f"{machine.sync_ms(folder):.2f} ms to make 16 KiB durable")]
+        ours = stack.enter_context(servers.ours(folder / "ours"))
+        one_each, every = [ours], [ours, stack.enter_context(servers.ours(folder / "relaxed", relaxed=True))]
+        if mlflow:
+            single = stack.enter_context(servers.genuine(Path(mlflow), folder / "single"))
+            default = stack.enter_context(servers.genuine(Path(mlflow), folder / "default", workers=None))
+            one_each.append(single)
+            every += [single, default]
         else:
             print("STILE_BENCH_PEER is not set: measuring without a genuine MLflow server.", file=sys.stderr)
-        files = {server.name: folder / "genuine" / "mlflow.db" for server in running[1:]}
-        facts = [*begun, ("Disk", f"{sync:.2f} ms to make 16 KiB durable")]
+        if fml:
+            other = stack.enter_context(servers.fasttrackml(Path(fml), folder / "fml"))
+            one_each.append(other)
+            every.append(other)
         figures: list[Figure] = []
         for group in (
-            lambda: _resting(running),
-            lambda: _rates(running, options.seconds, options.rounds),
-            lambda: _searches(running, files, options.runs, options.rounds),
-            lambda: _histories(running, options.rounds),
+            lambda: _resting(every),
+            lambda: _rates(every, options.seconds, options.rounds),
+            lambda: _bare(folder, options.seconds, options.rounds),
+            lambda: _clients(every, options.seconds, options.rounds),
+            lambda: _files([one for one in one_each if one.name != "FastTrackML"], options.rounds),
+            lambda: _histories(one_each, options.rounds),
+            lambda: _searches(one_each, folder / "single" / "mlflow.db", options.runs, options.rounds),
         ):
             figures += group()
-            text = report.markdown(figures, [one.name for one in running], facts=facts, command=_command(peer))
+            text = report.markdown(figures, [one.name for one in every], facts=facts, command=_command())
             Path(options.report).write_text(text)
     print(f"\nwritten to {options.report}")
     return 0
@@ -91,8 +107,9 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _command(peer: str) -> str:
-    return " ".join(["STILE_BENCH_PEER=<venv>" if peer else "", "python", *sys.argv]).strip()
+def _command() -> str:
+    peers = [f"{name}=<venv>" for name in ("STILE_BENCH_PEER", "STILE_BENCH_FASTTRACKML") if os.environ.get(name)]
+    return " ".join([*peers, "python", *sys.argv])
 
 
 def _resting(running: list[Server]) -> list[Figure]:
@@ -145,18 +162,73 @@ def _histories(running: list[Server], rounds: int) -> list[Figure]:
         for turn in range(rounds):
             for server in _in_turn(running, turn):
                 connection = server.connect()
-                figure.add(server, _timed(lambda: ask(connection, runs[server.name])))  # noqa: B023  called at once
+                try:
+                    figure.add(server, _timed(lambda: ask(connection, runs[server.name])))  # noqa: B023  called at once
+                except BenchError as error:
+                    figure.notes[server.name] = "not there" if "404" in str(error) else f"failed: {error}"
                 connection.close()
         figures += _shown([figure])
     return figures
 
 
-def _searches(running: list[Server], files: dict[str, Path], runs: int, rounds: int) -> list[Figure]:
+def _bare(folder: Path, seconds: float, rounds: int) -> list[Figure]:
+    """The limit of SQLite on this disk, beside what our server makes of it."""
+    small = Figure(f"{BARE}: durable commits of one row, no server", "commits/s", True)
+    large = Figure(f"{BARE}: 1000 packed points a commit, no server", "points/s", True)
+    for _ in range(rounds):
+        small.samples.setdefault("Stile", []).append(bare.commits_per_second(folder, seconds))
+        large.samples.setdefault("Stile", []).append(bare.points_per_second(folder, seconds))
+    return _shown([small, large])
+
+
+def _clients(running: list[Server], seconds: float, rounds: int) -> list[Figure]:
+    made: dict[str, Figure] = {}
+    with clients.instant_server() as instant:
+        targets = [(server.name, server.url, clients.run_for(server)) for server in running]
+        targets.append((FLOOR, instant, "0" * 32))
+        for turn in range(rounds):
+            for name, url, run in targets[turn % len(targets) :] + targets[: turn % len(targets)]:
+                for title, rate in clients.mlflow_calls(url, run, seconds).items():
+                    unit = "points/s" if "1000" in title else "calls/s"
+                    figure = made.setdefault(title, Figure(title, unit, True))
+                    figure.samples.setdefault(name, []).append(rate)
+    looped = Figure("our client: points from one training loop", "points/s", True)
+    durable = Figure("our client: the same until all are durable", "points/s", True)
+    for _ in range(rounds):
+        for server in running[:2]:
+            fast, whole = clients.own_client(server)
+            looped.add(server, fast)
+            durable.add(server, whole)
+    return _shown([*made.values(), looped, durable])
+
+
+def _files(running: list[Server], rounds: int) -> list[Figure]:
+    put, get = Figure("put the 7 files of a model", "ms", False), Figure("get the 7 files of a model", "ms", False)
+    put_large, get_large = Figure("put a file of 64 MiB", "ms", False), Figure("get a file of 64 MiB", "ms", False)
+    content = os.urandom(files.LARGE)
+    runs = {}
+    for server in running:
+        home = tracking.experiment(server, "files")
+        runs[server.name] = f"{home}/{tracking.new_runs(server, home, 1)[0]}/artifacts"
+    for turn in range(rounds * 4):
+        for server in _in_turn(running, turn):
+            connection = server.connect()
+            folder = f"{runs[server.name]}/model-{turn}"
+            put.add(server, _timed(lambda: files.put_model(connection, folder)))  # noqa: B023  called at once
+            get.add(server, _timed(lambda: files.get_model(connection, folder)))  # noqa: B023
+            if turn < rounds:
+                put_large.add(server, _timed(lambda: files.put_large(connection, folder, content)))  # noqa: B023
+                get_large.add(server, _timed(lambda: files.get(connection, f"{folder}/large.bin")))  # noqa: B023
+            connection.close()
+    return _shown([put, get, put_large, get_large])
+
+
+def _searches(running: list[Server], file: Path, runs: int, rounds: int) -> list[Figure]:
     homes = {}
     for server in running:
         homes[server.name] = tracking.experiment(server, "search")
-        if server.name in files:
-            searching.fill_file(files[server.name], homes[server.name], runs)
+        if server.name.startswith("MLflow"):
+            searching.fill_file(file, homes[server.name], runs)
         else:
             searching.fill_over_http(server, homes[server.name], runs)
     figures = []

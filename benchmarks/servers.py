@@ -1,4 +1,4 @@
-"""The servers that are measured: ours from this checkout, and a genuine MLflow when one is installed."""
+"""The servers that are measured: ours from this checkout, and the peers that are installed."""
 
 from __future__ import annotations
 
@@ -116,11 +116,12 @@ class Server:
 
 
 @contextmanager
-def ours(folder: Path) -> Iterator[Server]:
-    """This checkout's server on a new store in ``folder``, with its default settings (durable writes)."""
+def ours(folder: Path, *, relaxed: bool = False) -> Iterator[Server]:
+    """This checkout's server on a new store in ``folder``, durable by default or ``relaxed``."""
     port = free_port()
     command = [str(Path(sys.executable).parent / "stile"), "up", "--port", str(port), "--data", str(folder / "data")]
-    server = Server("Stile", command, port, folder, environment={})
+    more = ["--durability", "relaxed"] if relaxed else []
+    server = Server("Stile, relaxed" if relaxed else "Stile", command + more, port, folder, environment={})
     try:
         yield server
     finally:
@@ -147,6 +148,23 @@ def genuine(venv: Path, folder: Path, *, workers: int | None = 1) -> Iterator[Se
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
     name = "MLflow" if workers is None else f"MLflow, {workers} worker"
     server = Server(name, command, port, folder, environment=quiet)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def fasttrackml(venv: Path, folder: Path) -> Iterator[Server]:
+    """The FastTrackML server installed in ``venv`` on a new SQLite store in ``folder``."""
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        str(venv / "bin" / "fml"), "server", "--listen-address", f"127.0.0.1:{port}",
+        "--database-uri", f"sqlite://{folder / 'fml.db'}", "--default-artifact-root", str(folder / "artifacts"),
+        "--log-level", "error",
+    ]  # fmt: skip
+    server = Server("FastTrackML", command, port, folder, environment={})
     try:
         yield server
     finally:
