@@ -46,7 +46,7 @@ class Tx(Protocol):
         ...
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Execute once per row of parameters."""
+        """Execute once per row of parameters; nothing is asked back, so an engine may do it with what follows."""
         ...
 
     def now_ms(self) -> int:

@@ -23,7 +23,7 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True):
 
 def append(tx: Tx, name: str, body: bytes) -> None:
     """Record one event."""
-    tx.run("INSERT INTO outbox (at, name, body) VALUES (?, ?, ?)", (tx.now_ms(), name, body))
+    tx.many("INSERT INTO outbox (at, name, body) VALUES (?, ?, ?)", [(tx.now_ms(), name, body)])
 
 
 def after(tx: Tx, position: int, limit: int = 100) -> list[Posted]:

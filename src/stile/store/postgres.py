@@ -13,6 +13,9 @@ The lock is held for one group of writes: all that waited in this process share 
 and one sync, each inside its own savepoint so that a failure takes back only its own rows. The
 lock queue is fair, so several servers take turns.
 
+A statement of which nothing is asked back (``Tx.many``) waits and is sent together with the next one
+whose answer is needed, or with what ends its write: a round trip costs more than most statements.
+
 Nothing is guessed when a connection breaks during a commit. Every transaction leaves its number
 in the row of its writer (``store_writers``); a new connection takes the write lock, which waits
 for whatever is left of the old transaction, and reads whether the number has arrived.
@@ -77,13 +80,20 @@ _WRITERS_TABLE = (
     "(writer TEXT PRIMARY KEY, number BIGINT NOT NULL, at BIGINT NOT NULL) WITH (fillfactor = 50)"
 )
 
+_MARK = (
+    "INSERT INTO store_writers VALUES ($1, $2, $3) "
+    "ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at"
+)
+
 
 class PostgresTx:
     """A transaction on one connection; see ``store.database.Tx`` for the promises."""
 
-    __slots__ = ("_clock", "_cursor", "_ids", "_now", "emitted", "must_sync", "wrote")
+    __slots__ = ("_clock", "_connection", "_cursor", "_ids", "_now", "_waiting", "emitted", "must_sync", "wrote")
 
     def __init__(self, connection: Connection, clock: Clock, ids: Ids) -> None:
+        self._connection = connection
+        self._waiting: list[tuple[str, Sequence[Any]]] = []
         self._cursor = connection.cursor(binary=True)
         self._clock = clock
         self._ids = ids
@@ -110,7 +120,8 @@ class PostgresTx:
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         self.wrote = True
-        self._cursor.executemany(translated_sql(sql), rows)
+        text = translated_sql(sql)
+        self._waiting.extend((text, row) for row in rows)
 
     def now_ms(self) -> int:
         if self._now is None:
@@ -133,7 +144,20 @@ class PostgresTx:
     def _execute(self, sql: str, params: Sequence[Any]) -> None:
         if not self.wrote and not sql.startswith("SELECT"):
             self.wrote = True
-        self._cursor.execute(translated_sql(sql), params)
+        if self._waiting:
+            self.flush(then=((translated_sql(sql), params),))
+        else:
+            self._cursor.execute(translated_sql(sql), params)
+
+    def flush(self, then: Sequence[tuple[str, Sequence[Any]]] = ()) -> None:
+        """Send what waits and the statements of ``then`` together; the last one's answer can be read."""
+        if not self._waiting and not then:
+            return
+        sent, self._waiting = (*self._waiting, *then), []
+        with self._connection.pipeline():
+            for sql, params in sent[:-1]:
+                self._connection.cursor(binary=True).execute(sql, params)
+            self._cursor.execute(*sent[-1])
 
 
 @contextmanager
@@ -179,6 +203,7 @@ class _Outcomes:
         self.must_sync = False
         self.relaxed = False
         self.wrote = False
+        self.last: PostgresTx | None = None
 
 
 class PostgresDatabase:
@@ -326,8 +351,11 @@ class PostgresDatabase:
 
     def _read_on(self, connection: Connection, work: Callable[[Tx], T]) -> T:
         connection.execute("BEGIN")
+        tx = PostgresTx(connection, self._clock, self._ids)
         try:
-            return work(PostgresTx(connection, self._clock, self._ids))
+            result = work(tx)
+            tx.flush()  # a reader that tried to write is told so
+            return result
         finally:
             if not connection.closed and not connection.broken:
                 connection.execute("ROLLBACK")
@@ -407,10 +435,12 @@ class PostgresDatabase:
             return outcomes
         self._number += 1
         try:
-            connection.execute(self._ending(outcomes))
+            (outcomes.last or PostgresTx(connection, self._clock, self._ids)).flush(then=self._ending(outcomes))
         except psycopg.Error as error:
             if not is_lost(connection, error):
                 connection.execute("ROLLBACK")
+                if isinstance(error, AGAIN):
+                    raise _RunAgain from error
                 raise
             self._drop_writer()
             if not self._arrived(self._number):
@@ -436,8 +466,10 @@ class PostgresDatabase:
             tx = PostgresTx(connection, self._clock, self._ids)
             try:
                 result = write.work(tx)
-                if not alone:
-                    connection.execute("RELEASE one; SAVEPOINT one")
+                if alone:
+                    outcomes.last = tx
+                else:
+                    tx.flush(then=(("RELEASE one", ()), ("SAVEPOINT one", ())))
                 outcomes.results.append((write, result, None))
                 outcomes.emitted = outcomes.emitted or tx.emitted
                 outcomes.must_sync = outcomes.must_sync or tx.must_sync
@@ -450,14 +482,13 @@ class PostgresDatabase:
                     connection.execute("ROLLBACK TO one")
         return outcomes
 
-    def _ending(self, outcomes: _Outcomes) -> str:
-        mark = (
-            f"INSERT INTO store_writers VALUES ('{self._name}', {self._number}, {self._clock.now_ms()}) "
-            "ON CONFLICT (writer) DO UPDATE SET number = excluded.number, at = excluded.at; "
-        )
+    def _ending(self, outcomes: _Outcomes) -> list[tuple[str, Sequence[Any]]]:
+        ending: list[tuple[str, Sequence[Any]]] = [(_MARK, (self._name, self._number, self._clock.now_ms()))]
         if outcomes.relaxed and outcomes.must_sync:
-            mark += "SET LOCAL synchronous_commit = on; "
-        return f"{mark}NOTIFY {_CHANNEL}; COMMIT" if outcomes.emitted else f"{mark}COMMIT"
+            ending.append(("SET LOCAL synchronous_commit = on", ()))
+        if outcomes.emitted:
+            ending.append((f"NOTIFY {_CHANNEL}", ()))
+        return [*ending, ("COMMIT", ())]
 
     def _end_without_rows(self, connection: Connection) -> None:
         try:

@@ -58,12 +58,12 @@ def newest(tx: Tx, experiment: int, most: int) -> list[RunInfo]:
 
 def set_end(tx: Tx, run: int, *, status: str, end_time: int | None) -> None:
     """Status and end of a run; an end that is not given stays as it was."""
-    tx.run("UPDATE runs SET status = ?, end_time = COALESCE(?, end_time) WHERE id = ?", (status, end_time, run))
+    tx.many("UPDATE runs SET status = ?, end_time = COALESCE(?, end_time) WHERE id = ?", [(status, end_time, run)])
 
 
 def set_name(tx: Tx, run: int, name: str) -> None:
     """Its name."""
-    tx.run("UPDATE runs SET name = ? WHERE id = ?", (name, run))
+    tx.many("UPDATE runs SET name = ? WHERE id = ?", [(name, run)])
 
 
 def set_lifecycle(tx: Tx, run: int, lifecycle: str) -> None:
@@ -98,15 +98,15 @@ def param(tx: Tx, run: int, key: int) -> str | None:
 
 def add_param(tx: Tx, run: int, experiment: int, key: int, value: str) -> None:
     """A parameter not logged before."""
-    tx.run("INSERT INTO params (run, key, experiment, value) VALUES (?, ?, ?, ?)", (run, key, experiment, value))
+    tx.many("INSERT INTO params (run, key, experiment, value) VALUES (?, ?, ?, ?)", [(run, key, experiment, value)])
 
 
 def set_tag(tx: Tx, run: int, experiment: int, key: int, value: str) -> None:
     """One tag, new or changed."""
-    tx.run(
+    tx.many(
         "INSERT INTO run_tags (run, key, experiment, value) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (run, key) DO UPDATE SET value = excluded.value",
-        (run, key, experiment, value),
+        [(run, key, experiment, value)],
     )
 
 

@@ -149,9 +149,13 @@ def log_metric(tx: Tx, run_id: str, key: str, point: Point) -> None:
     """One point of one metric."""
     limits.check_key("metric", key)
     limits.check_time(key, point.at)
-    row, experiment = active(tx, run_id)
+    place = series_records.place(tx, run_id, key)
+    if place is None or place.lifecycle != "active":
+        active(tx, run_id)  # says why not
+        raise _no_run(run_id)
+    number = run_keys.intern(tx, key) if place.key is None else place.key
     one = packed.piece(Columns((point.at,), (point.step,), (point.value,)))
-    series_records.append(tx, row, experiment, {run_keys.intern(tx, key): one})
+    series_records.append(tx, place.run, place.experiment, {number: one}, last={number: place.last_chunk})
 
 
 def log_model_metric(

@@ -136,18 +136,31 @@ def test_a_newer_store_is_refused(store_url: str) -> None:
 
 
 class _Breaking:
-    """A connection that breaks right after (or right before) its commit."""
+    """A connection that breaks right after (or right before) its commit, which ends a pipeline."""
 
     def __init__(self, real, *, after: bool) -> None:
         self._real, self._after = real, after
 
-    def execute(self, sql, *args, **options):
-        if not sql.endswith("COMMIT"):
-            return self._real.execute(sql, *args, **options)
+    def cursor(self, **options):
+        return _BreakingCursor(self, self._real.cursor(**options))
+
+    def commit(self, cursor) -> None:
         if self._after:
-            self._real.execute(sql)
+            cursor.execute("COMMIT")
+            self._real._pipeline.sync()
         self._real.close()
         raise psycopg.OperationalError("the connection was lost")
+
+    def __getattr__(self, name):
+        return getattr(self._real, name)
+
+
+class _BreakingCursor:
+    def __init__(self, connection: _Breaking, real) -> None:
+        self._connection, self._real = connection, real
+
+    def execute(self, sql, *args, **options):
+        return self._connection.commit(self._real) if sql == "COMMIT" else self._real.execute(sql, *args, **options)
 
     def __getattr__(self, name):
         return getattr(self._real, name)
