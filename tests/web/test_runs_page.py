@@ -229,11 +229,15 @@ def _completions(browser: httpx.Client, text: str, **query: str) -> list[str]:
 
 def test_completions_know_what_was_logged(browser: httpx.Client) -> None:
     assert _completions(browser, "metr") == ["metrics.auc", "metrics.curve", "metrics.loss"]
-    assert _completions(browser, "params.depth = ") == ["'0'", "'1'", "'2'", "'3'"]
+    assert _completions(browser, "params.depth = ") == ["'0'", "'1'", "'2'", "'3'"], "33, 33, 32 and 32 runs"
     assert _completions(browser, "metrics.auc > ") == ["0.0", "0.129"]
     assert set(_completions(browser, "status = 'F")) == {"'FINISHED'", "'FAILED'"}
     assert _completions(browser, "tags.team = 'a'", at="4")[0].startswith("tags.")
-    assert _completions(browser, "params.kind = ")[0] == "'<i>\"tree\"</i>'"
+    assert _completions(browser, "params.kind = ") == ["'tree'", "'<i>\"tree\"</i>'"], "the most frequent first"
+    assert _completions(browser, "user_id = ") == ["'ann'", "'bob'"]
+    assert _completions(browser, "params.nothing = ") == _completions(browser, "dataset.name = ") == []
+    said = browser.get("/experiments/0/completions.json", params={"filter": "params.kind = "}).json()["completions"]
+    assert [each["says"] for each in said] == ["128 runs", "2 runs"]
     assert browser.get("/experiments/0/completions.json?filter=x&at=-1").status_code == 400
     assert browser.get("/experiments/999/completions.json?filter=m").status_code == 404
 

@@ -117,6 +117,21 @@ def facets(tx: Tx, experiment: int, filter: str, *, known: Matching | None = Non
     return Facets(runs=min(runs, MOST_COUNTED), more=more or runs > MOST_COUNTED, facets=found[:MOST_FACETS])
 
 
+def values(tx: Tx, experiment: int, entity: Entity, key: str) -> list[FacetValue]:
+    """The values of one key in an experiment with their counts, the most frequent first; none when they are many."""
+    found = _Key(entity=entity, key=key)
+    if (entity, key) not in (("attribute", "status"), ("attribute", "user_id"), ("dataset", "name")):
+        table = _TABLES.get(entity)
+        number = logged_keys.keys(tx, table, experiment).get(key) if table else None
+        if table is None or number is None:
+            return []
+        known = logged_keys.values(tx, table, experiment, number, most=MOST_VALUES + 1)
+        if len(known) > MOST_VALUES:
+            return []
+        found = _Key(entity=entity, key=key, number=number, values=known)
+    return _counted(_Whole(tx, experiment), found, None)
+
+
 def _matching(tx: Tx, experiment: int, clauses: Sequence[Clause]) -> Matching:
     page = run_search.rows(
         tx, experiment_ids=[str(experiment)], filter=filter_text.filter_text(clauses), max_results=MOST_COUNTED

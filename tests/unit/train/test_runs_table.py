@@ -181,6 +181,19 @@ def test_keys_and_values_of_an_experiment(filled: SqliteDatabase) -> None:
     assert filled.read(lambda tx: logged_keys.extremes(tx, 0, 10**6)) is None
 
 
+def test_values_of_one_key_are_counted(filled: SqliteDatabase) -> None:
+    def counts(entity: str, key: str) -> dict[str, int]:
+        found = filled.read(lambda tx: run_facets.values(tx, 0, entity, key))  # type: ignore[arg-type]
+        return {each.value: each.count for each in found}
+
+    everything = filled.read(lambda tx: run_search.search(tx, experiment_ids=["0"])).runs
+    assert counts("param", "kind") == Counter(dict(run.params)["kind"] for run in everything)
+    assert counts("tag", "mlflow.secret").keys() == {"0", "1"}, "asked for by name it is counted"
+    assert sum(counts("attribute", "status").values()) == len(everything)
+    assert counts("dataset", "name").keys() == {"north", "south"}
+    assert counts("param", "lr") == counts("param", "nothing") == counts("metric", "auc") == {}
+
+
 def test_use_of_keys_by_some_runs(filled: SqliteDatabase) -> None:
     rows = _rows(filled, max_results=20).rows
     use = {each.key: each for each in filled.read(lambda tx: logged_keys.use(tx, "params", rows))}

@@ -6,8 +6,9 @@ from starlette.responses import Response
 
 from stile.edge.call import Call, json_response
 from stile.store.database import Tx
-from stile.train import experiments, filter_completion, logged_keys
+from stile.train import experiments, filter_completion, logged_keys, run_facets
 from stile.train.filter_completion import Completion, Expected, Keys
+from stile.train.run_facets import FacetValue
 from stile.train.run_search import WORDS
 from stile.train.run_values import STATUSES
 
@@ -43,17 +44,24 @@ async def completions(call: Call) -> Response:
 
 def _values(tx: Tx, experiment: int, wanted: Expected) -> list[tuple[str, str]]:
     """Values that were logged under a key: all of few, the ends of a number, those that begin so of many."""
-    if wanted.entity == "attribute":
-        return [(status, "") for status in STATUSES] if wanted.key == "status" else []
+    counted = run_facets.values(tx, experiment, wanted.entity, wanted.key)
+    found = [(each.value, _runs(each)) for each in counted]
+    if wanted.entity == "attribute" and wanted.key == "status":
+        known = {value for value, _ in found}
+        return found + [(status, "no run") for status in STATUSES if status not in known]
     table = _TABLES.get(wanted.entity)
-    number = logged_keys.keys(tx, table, experiment).get(wanted.key) if table else None
+    number = logged_keys.keys(tx, table, experiment).get(wanted.key) if table and not found else None
     if table is None or number is None:
-        return []
+        return found
     if wanted.entity == "metric":
         ends = logged_keys.extremes(tx, experiment, number)
         return [(repr(ends[0]), "least"), (repr(ends[1]), "greatest")] if ends else []
     begun = wanted.begun.strip("'\"")
-    found = logged_keys.values(tx, table, experiment, number, most=_MOST_VALUES)
-    if begun and len(found) == _MOST_VALUES:
-        found += logged_keys.values(tx, table, experiment, number, most=_MOST_VALUES, begun=begun)
-    return [(value, "") for value in dict.fromkeys(found) if len(value) < logged_keys.SHOWN_LETTERS]
+    first = logged_keys.values(tx, table, experiment, number, most=_MOST_VALUES)
+    if begun and len(first) == _MOST_VALUES:
+        first += logged_keys.values(tx, table, experiment, number, most=_MOST_VALUES, begun=begun)
+    return [(value, "") for value in dict.fromkeys(first) if len(value) < logged_keys.SHOWN_LETTERS]
+
+
+def _runs(value: FacetValue) -> str:
+    return f"{value.count}{'+' if value.more else ''} {'run' if value.count == 1 and not value.more else 'runs'}"
