@@ -12,7 +12,7 @@ from markupsafe import Markup
 from stile.train.metric_direction import direction
 from stile.train.thinning import smoothed
 from stile.web.charts.chart import Chart, figure
-from stile.web.charts.svg import Scale, el, line, number, padded, path, svg, text, tick_label, ticks
+from stile.web.charts.svg import Scale, el, line, padded, path, svg, text, tick_label, ticks
 from stile.web.words import absolute, duration
 
 Axis = Literal["step", "time", "relative"]
@@ -184,9 +184,11 @@ def _comparison(name: str, tracks: Sequence[Track]) -> str:
         return f"None of these runs has logged {name}."
     way = direction(name)
     ends = {track.name: track.y[-1] for track in tracks}
-    if len(ends) == 1 or not way:
+    if len(tracks) == 1:
+        return f"{name} ends at {figure(tracks[0].y[-1], 4)} in {tracks[0].name}; no other run has logged it."
+    if not way:
         low, high = min(ends.values()), max(ends.values())
-        return f"{name} ends between {figure(low, 4)} and {figure(high, 4)} in {number(len(tracks))} runs."
+        return f"{name} ends between {figure(low, 4)} and {figure(high, 4)} in {len(tracks)} runs."
     best = (max if way == "up" else min)(ends, key=ends.__getitem__)
     word = "highest" if way == "up" else "lowest"
     return f"{name} ends {word} in {best}: {figure(ends[best], 4)}."

@@ -70,7 +70,7 @@ export function drawLines(stage, lines, view, { shape = "small", onZoom }) {
   const canvas = document.createElement("div"), readout = document.createElement("p");
   readout.className = "readout";
   stage.append(canvas, readout);
-  const rest = many ? `${lines.length} runs. Point at a line to read it; drag to zoom, double click for the whole range.` : "";
+  const rest = many ? `${lines.length} ${lines.length === 1 ? "run" : "runs"}. Point at a line to read it; drag to zoom, double click for the whole range.` : "";
   readout.textContent = rest;
   const font = "12px system-ui, sans-serif";
   const axis = { stroke: soft, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };

@@ -204,7 +204,16 @@ function news(points) {
   }, pause);
 }
 
+// Several runs have no stream of their own: what is in view is asked for now and then while one of them goes on.
+let polling = 0;
+function poll() {
+  clearInterval(polling);
+  const every = Number(section()?.dataset.every || 0);
+  if (every && !document.hidden) polling = setInterval(() => redraw({ again: true }), every * 1000);
+}
+
 function listen() {
+  poll();
   const path = section()?.dataset.stream;
   if (!path || document.hidden) {
     source?.close();
