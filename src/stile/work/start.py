@@ -19,7 +19,7 @@ from stile.people import use_cases
 from stile.people.events import UseCaseCreated
 from stile.store.blobs import BlobStore
 from stile.store.database import Database, Tx
-from stile.train import evaluations
+from stile.train import evaluation_records, evaluations
 from stile.train.evaluation_events import EvaluationFailed, EvaluationRequested, EvidenceRecorded
 from stile.train.evaluation_workflow import evaluation_workflow
 from stile.work import webhooks as webhook_verbs
@@ -35,7 +35,11 @@ LOOK_ROUND = "look-round"
 SEND_WEBHOOKS = "send-webhooks"
 """Periodic work: send the messages that wait for webhooks."""
 
+RESCUE = "rescue-evaluations"
+"""Periodic work: evaluations without a workflow, as after a restore into another engine."""
+
 _LOOK_ROUND_S = 5.0
+_RESCUE_S = 20.0
 
 
 def wire(
@@ -87,7 +91,14 @@ def _evaluate(subscriptions: Subscriptions, background: Background, db: Database
     def begin(event: EvaluationRequested, _: int) -> None:
         background.start(evaluations.WORKFLOW, {"evaluation": event.evaluation}, key=event.evaluation)
 
+    def rescue() -> None:
+        """Begin what no workflow knows of: rows that came back without the work that was under way."""
+        for evaluation in db.read(evaluation_records.unfinished):
+            if background.status(evaluation).state == "unknown":
+                background.start(evaluations.WORKFLOW, {"evaluation": evaluation}, key=evaluation)
+
     subscriptions.after_commit("start-evaluation", EvaluationRequested, begin)
+    background.every(RESCUE, _RESCUE_S, rescue)
 
 
 def _deploy(subscriptions: Subscriptions) -> None:

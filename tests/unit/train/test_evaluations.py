@@ -19,11 +19,12 @@ from stile.people.use_cases import Charter
 from stile.store import outbox
 from stile.store.blobs import LocalBlobs
 from stile.store.sqlite import SqliteDatabase
-from stile.train import evaluations, evidence_records
+from stile.train import evaluation_records, evaluations, evidence_records
 from stile.train.evaluation_records import Evaluation, EvaluationOrder, ModelFacts, ScenarioOrder
 from stile.train.evaluation_workflow import evaluation_workflow
 from stile.train.evidence import Evidence
 from stile.work.inline import InlineBackground
+from stile.work.start import RESCUE, wire
 
 CASE = "early-detection"
 
@@ -270,6 +271,17 @@ def test_evaluation_resumes_with_the_same_evidence_when_killed_in_a_step(world: 
     _, twin = world.run(order)
     assert twin is not None
     assert twin.metrics == evidence.metrics
+
+
+def test_evaluation_is_begun_when_no_workflow_knows_of_it(world: World) -> None:
+    waiting = world.request(world.order())
+    background = InlineBackground()
+    wire(db=world.db, blobs=world.blobs, background=background, announce=lambda _: None)
+    background.tick(RESCUE)
+    done, evidence = world.ended(waiting.id)
+    assert done.state == "done"
+    assert evidence is not None
+    assert world.db.read(evaluation_records.unfinished) == []
 
 
 def test_evidence_is_refused_when_its_bytes_were_altered(world: World) -> None:
