@@ -186,7 +186,7 @@ class DatabaseSource:
             if table in self._tables:
                 count = int(next(self._select(f"SELECT COUNT(*) AS n FROM {table}"))["n"])
                 if count:
-                    found.append(Omission(what=what, name=f"{count} of them", why="Stile does not take these"))
+                    found.append(Omission(what=what, name=f"{count} of them", why="the import does not take these"))
         return found
 
     def _versions(self, name: str) -> list[MovedVersion]:

@@ -157,7 +157,7 @@ class ServerSource:
         return self._walk(entries, lambda path: f"{_PROXY}/{quote(root)}/{quote(path)}")
 
     def omissions(self) -> list[Omission]:
-        traces = Omission(what="traces", name="all", why="Stile does not take these")
+        traces = Omission(what="traces", name="all", why="the import does not take these")
         return [*self._omissions, traces] if self._has_traces() else self._omissions
 
     def _walk(self, entries: Callable[[str], Json], address: Callable[[str], str]) -> Iterator[FoundFile]:
