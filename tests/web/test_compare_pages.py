@@ -166,6 +166,7 @@ def test_tables_are_files_with_one_row_for_each_run(several: list[str], client: 
     assert table("params")[:2] == [["run_id", "run", "lr", "model", "seed"], [several[0], "twin", "0.1", "linear", "7"]]
     assert [row[2] for row in table("metrics")] == ["auc", "0.9", "0.93", "0.95", ""]
     assert [row[2] for row in table("tags")] == ["note", "number 0", "number 1", "number 2", "number 3"]
+    assert [row[3] for row in table("runs")] == ["status", "RUNNING", "RUNNING", "RUNNING", "RUNNING"]
     assert table("environment")[0] == ["run_id", "run"]
     assert table("data")[0] == ["run_id", "run"]
     assert len(table("curves", key="valid/loss")) == 1 + 30 + 25 + 20 + 15

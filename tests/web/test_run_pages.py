@@ -94,7 +94,7 @@ def test_page_groups_curves_and_draws_those_that_are_not_the_machines(rich: str,
     assert text.count('<svg class="plot small"') == 2
     assert "2 of 5 points are not numbers." in text
     assert 'data-curve="auc"' not in text, "one point is no curve"
-    assert "data-stream" not in text, "it has ended"
+    assert "data-stream=" not in text, "it has ended"
     assert "First\n&lt;b&gt;note&lt;/b&gt;" in text
 
 
@@ -165,10 +165,12 @@ def test_stream_tells_what_is_new_and_when_it_ends(world: World, ada: httpx.Clie
                 if len(events) == 1:
                     log(world, run, metrics=points("loss", [0.4], start=2) + points("auc", [0.8]))
                 elif len(events) == 2:
+                    log(world, run, params=[{"key": "lr", "value": "1"}])
+                elif len(events) == 3:
                     ended(world, run)
     assert events[0] == ("points", {"loss": {"value": 0.5, "step": 1, "at": 1_760_000_001_000}})
     assert {key: point["value"] for key, point in events[1][1].items()} == {"loss": 0.4, "auc": 0.8}
-    assert events[2] == ("ended", {"status": "FINISHED"})
+    assert events[2:] == [("written", {}), ("ended", {"status": "FINISHED"})]
 
 
 def test_stream_of_a_run_that_does_not_exist_is_refused(ada: httpx.Client) -> None:

@@ -23,10 +23,17 @@ class RunLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Newest(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a run is: its status, and the newest point of each metric (NaN values among them)."""
+    """How far a run is.
+
+    Attributes:
+        status: as MLflow names it.
+        points: the newest of each metric, NaN values among them.
+        written: how many parameters and tags it has.
+    """
 
     status: str
     points: dict[str, Point]
+    written: int
 
 
 def sizes(tx: Tx, run_id: str) -> dict[str, int]:
@@ -89,7 +96,8 @@ def newest(tx: Tx, run_id: str) -> Newest:
     """
     info = runs.info(tx, run_id)
     latest = run_records.latest(tx, info.row)
-    return Newest(status=info.status, points={each.key: Point(each.at, each.step, each.value) for each in latest})
+    points = {each.key: Point(each.at, each.step, each.value) for each in latest}
+    return Newest(status=info.status, points=points, written=run_records.written(tx, info.row))
 
 
 def several(tx: Tx, run_ids: Sequence[str]) -> list[Run]:

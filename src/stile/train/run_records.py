@@ -181,6 +181,12 @@ def latest(tx: Tx, run: int) -> list[Latest]:
     return [Latest(names[key], math.nan if value is None else value, step, at) for key, value, step, at in rows]
 
 
+def written(tx: Tx, run: int) -> int:
+    """How many parameters and tags a run has."""
+    sql = "SELECT (SELECT COUNT(*) FROM params WHERE run = ?) + (SELECT COUNT(*) FROM run_tags WHERE run = ?)"
+    return int(tx.scalar(sql, (run, run)))
+
+
 def load(tx: Tx, runs: Sequence[int]) -> list[Run]:
     """The runs with these numbers, in this order, with all that was logged."""
     found = logged(tx, runs)

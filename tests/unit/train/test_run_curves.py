@@ -25,6 +25,8 @@ def test_sizes_and_newest_are_those_of_the_run(db: SqliteDatabase) -> None:
     assert db.read(lambda tx: run_curves.sizes(tx, run)) == {"loss": 20, "auc": 1}
     newest = db.read(lambda tx: run_curves.newest(tx, run))
     assert newest.status == "RUNNING"
+    db.write(lambda tx: runs.log_param(tx, run, "lr", "0.1"))
+    assert db.read(lambda tx: run_curves.newest(tx, run)).written == newest.written + 1
     assert newest.points["loss"] == Point(19, 19, 0.05)
     assert math.isnan(newest.points["auc"].value)
 

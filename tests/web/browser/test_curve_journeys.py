@@ -15,12 +15,14 @@ DRAWN = "return document.querySelector('figure[data-curve=\"{}\"] canvas') !== n
 
 def test_curves_of_a_running_run_grow_without_a_reload(browser, world: World) -> None:
     run = begun(world, "still running")
-    log(world, run, metrics=points("loss", [1.0, 0.8, 0.6]), params=[{"key": "lr", "value": "0.1"}])
     browser.size(1280)
     browser.sign_in(world, "ada")
     browser.go(f"/runs/{run}")
-    browser.until(DRAWN.format("loss"))
     browser.driver.execute_script("window.sameLoad = true")
+    assert "Nothing logged yet" in browser.find("main").text
+    log(world, run, metrics=points("loss", [1.0, 0.8, 0.6]), params=[{"key": "lr", "value": "0.1"}])
+    browser.until(DRAWN.format("loss"))
+    assert "lr" in browser.find("#parameters").text
     browser.find("form[data-look] input[name=log]").click()
     log(world, run, metrics=points("loss", [0.25], start=3))
     browser.until("return document.querySelector('td[data-latest=loss]').textContent === '0.2500'")

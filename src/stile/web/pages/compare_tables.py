@@ -47,6 +47,17 @@ def _keys(name: str) -> Route:
     return Route("GET", f"/compare/{name}.csv", Permission.READ, answer)
 
 
+async def _runs(call: Call) -> Response:
+    """The compared runs themselves, in the order of the page."""
+    _asked(call)
+    data: CompareData = await call.read(lambda tx: PAGE.load(tx, call))
+    lines = [
+        (run.run_id, run.name, run.experiment, run.status, run.created_by, run.start_time, run.took_ms)
+        for run in data.runs
+    ]
+    return csv.answer("runs", ("run_id", "run", "experiment", "status", "by", "started_ms", "took_ms"), lines)
+
+
 async def _metrics(call: Call) -> Response:
     asked = _asked(call)
     found = await call.read(lambda tx: run_curves.several(tx, asked))
@@ -86,6 +97,7 @@ async def _curves(call: Call) -> Response:
 
 ROUTES = [
     *(_keys(name) for name in _TABLES),
+    Route("GET", "/compare/runs.csv", Permission.READ, _runs),
     Route("GET", "/compare/metrics.csv", Permission.READ, _metrics),
     Route("GET", "/compare/slices.csv", Permission.READ, _slices),
     Route("GET", "/compare/curves.csv", Permission.READ, _curves),

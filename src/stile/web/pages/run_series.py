@@ -29,6 +29,7 @@ _STREAM_S = 600.0
 _SIGN_OF_LIFE_S = 15.0
 _ROWS_PER_PAGE = 10_000
 _MOST_AT_ONCE = 100_000
+_REWRITTEN = b"event: written\ndata: {}\n\n"
 
 
 async def _curves(call: Call) -> Response:
@@ -47,6 +48,8 @@ async def _curves(call: Call) -> Response:
 async def _live(call: Call) -> Response:
     """The newest point of every metric, then of those that changed, until the run has ended.
 
+    Also says when parameters or tags were added, without saying which: the page asks for itself again.
+
     The store is asked once a second, and only while somebody looks: so it is the same whichever
     server of several the points arrive at, and logging costs nothing more.
     """
@@ -64,7 +67,7 @@ async def _news(call: Call, run_id: str, newest: Newest) -> AsyncIterator[bytes]
             await asyncio.sleep(max(0.0, looked + _LOOK_EVERY_S - time.monotonic()))
             before, newest = newest, await call.read(lambda tx: run_curves.newest(tx, run_id))
             looked = time.monotonic()
-            said = _points(newest, before)
+            said = _points(newest, before) + (b"" if newest.written == before.written else _REWRITTEN)
             if said or looked - spoken > _SIGN_OF_LIFE_S:
                 spoken = looked
                 yield said or b": still here\n\n"

@@ -3,7 +3,7 @@
 const MOST_KEYS = 24;
 const GATHER_MS = 60;
 const REFRESH_MS = 1000;
-const REGET_MS = 1500;
+const REGET_MS = 700;
 
 const charts = new Map(); // figure -> {lines, plot, visible}
 let observer = null;
@@ -11,6 +11,7 @@ let gathering = 0;
 const wanted = new Set();
 
 const section = () => document.querySelector("[data-curves]");
+const stream = () => document.querySelector("[data-stream]");
 const bar = () => document.querySelector("form[data-look]");
 
 function view() {
@@ -51,7 +52,7 @@ async function draw(figure) {
   figure.dataset.drawn = "1";
   chart.plot = drawLines(stage, chart.lines, view(), { shape: figure.dataset.shape || "small", onZoom: zoom });
   const finding = figure.querySelector("[data-finding]");
-  if (finding && (!finding.textContent || section()?.dataset.stream)) finding.textContent = describe(chart.lines);
+  if (finding && (!finding.textContent || stream())) finding.textContent = describe(chart.lines);
 }
 
 function describe([line]) {
@@ -214,7 +215,7 @@ function poll() {
 
 function listen() {
   poll();
-  const path = section()?.dataset.stream;
+  const path = stream()?.dataset.stream;
   if (!path || document.hidden) {
     source?.close();
     source = null;
@@ -223,17 +224,18 @@ function listen() {
   if (source) return;
   source = new EventSource(path);
   source.addEventListener("points", (event) => news(JSON.parse(event.data)));
+  source.addEventListener("written", reget);
   source.addEventListener("ended", () => {
     source.close();
     source = null;
-    delete section()?.dataset.stream;
+    delete stream()?.dataset.stream;
     redraw({ again: true });
     reget();
   });
 }
 
 export function startCurves() {
-  if (!section() && !document.querySelector("[data-narrows]")) return;
+  if (!document.querySelector("[data-curves], [data-stream], [data-narrows]")) return;
   adopt();
   document.querySelectorAll("[data-narrows]").forEach((input) => input.value && narrow(input));
   document.addEventListener("input", changed);
