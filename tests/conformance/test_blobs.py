@@ -113,7 +113,14 @@ def _incoming(folder: Path) -> list[Path]:
 class TestMemory(BlobSuite):
     @pytest.fixture
     def blobs(self) -> ObjectBlobs:
-        return ObjectBlobs(MemoryStore(), name="memory")
+        return ObjectBlobs(MemoryStore(), name="memory", young_ms=-60_000)
+
+    def test_young_contents_are_not_marked(self) -> None:
+        store = MemoryStore()
+        blobs = ObjectBlobs(store, name="memory")
+        for _ in range(3):
+            blobs.put(b"the same conda.yaml of every model")
+        assert len([found for page in store.list() for found in page]) == 1
 
     def test_what_is_kept_just_before_it_is_taken_away_comes_back(
         self, blobs: ObjectBlobs, monkeypatch: pytest.MonkeyPatch
@@ -142,7 +149,10 @@ class TestS3(BlobSuite):
 
     @pytest.fixture
     def blobs(self, place: str, tmp_path: Path) -> BlobStore:
-        return open_blobs(place, tmp_path)
+        found = open_blobs(place, tmp_path)
+        assert isinstance(found, ObjectBlobs)
+        found._young_ms = -60_000  # everything is old enough to be marked
+        return found
 
     def test_altered_bytes_are_found_when_read(self, blobs: BlobStore, s3: LoopbackS3, place: str) -> None:
         digest = blobs.put(b"truth")
@@ -178,7 +188,7 @@ class TestS3(BlobSuite):
         digest = blobs.put(b"often")
         for _ in range(3):
             blobs.put(b"often")
-        assert len(s3.keys(place)) == 4
+        assert len(s3.keys(place)) == 2
         assert blobs.collect([digest], before_ms=1 << 50, wanted=lambda: ()) == [digest]
         assert s3.keys(place) == []
 

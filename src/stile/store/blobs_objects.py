@@ -3,14 +3,15 @@
 Objects lie under the address's prefix:
 
     blobs/ab/cdef...         contents, named by their sha256; written once, by a conditional create
-    kept/abcdef.../<new>     empty: the content was stored or kept again when this was written
+    kept/abcdef...           empty: the content was stored or kept again when this was written
     doomed/abcdef...         a content that a collection has put out of reach
     apart/<name>/...         stores of their own for pieces of what is still coming
 
 An object store has neither "touch" nor "rename", so a content that is stored again gets a mark of its
-own beside it, and a collection copies what it wants to forget aside before it asks whether anybody
-wants it. Whoever stores or keeps a content writes the mark first and looks at the content second; the
-collection takes the content away first and looks at the marks second: one of them sees the other.
+own beside it (unless it is so young that no collection takes it), and a collection copies what it
+wants to forget aside before it asks whether anybody wants it. Whoever stores or keeps a content writes
+the mark first and looks at the content second; the collection takes the content away first and looks
+at the mark second: one of them sees the other.
 
 Source: strong read-after-write consistency of Amazon S3, Google Cloud Storage and Azure Blob Storage.
 """
@@ -22,7 +23,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +40,7 @@ from obstore.exceptions import (
 from obstore.store import AzureStore, GCSStore, MemoryStore, ObjectStore, S3Store
 
 from stile.kernel.canonical import is_digest
+from stile.kernel.clock import Clock, SystemClock
 from stile.kernel.errors import Corrupt, Invalid, Missing, StorageFull, TooLarge, Unavailable
 from stile.store.blobs import StoredBlob, checked_apart
 
@@ -50,6 +52,7 @@ _MOST_PARTS = 9_000  # S3 takes 10,000
 _COPIED_AT_ONCE = 5_000_000_000  # S3 copies no larger object in one request
 _PAGE = 1000
 _TRIES = 3
+_YOUNG_MS = 600_000
 _NAME = re.compile(r"[0-9a-f]{64}")
 _CODE = re.compile(r"<Code>([A-Za-z0-9]{1,60})</Code>")
 _STATUS = re.compile(r"status code: (\d{3}[A-Za-z ]{0,40})")
@@ -64,10 +67,24 @@ class ObjectBlobs:
         name: how messages call it.
         prefix: of every key; empty, or ending with a slash.
         spool: folder for uploads that do not fit into memory; None for the system's.
+        clock: tells how old a content is; may differ from the bucket's by minutes.
+        young_ms: what was stored or kept less than this ago need not be marked when it is stored again:
+            far less than any collection's ``before_ms`` lies back.
     """
 
-    def __init__(self, store: ObjectStore, *, name: str, prefix: str = "", spool: Path | None = None) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        name: str,
+        prefix: str = "",
+        spool: Path | None = None,
+        clock: Clock | None = None,
+        young_ms: int = _YOUNG_MS,
+    ) -> None:
         self._store = store
+        self._clock = clock or SystemClock()
+        self._young_ms = young_ms
         self._name = name
         self._prefix = prefix
         self._spool = spool
@@ -82,7 +99,7 @@ class ObjectBlobs:
         with self._told(writing=True):
             obstore.put(self._store, probe, b"stile")
             obstore.get(self._store, probe).bytes()
-            obstore.delete(self._store, probe)
+            self._remove(probe)
             doomed = list(self._keys("doomed/"))
         for key, _, size in doomed:
             name = key.rpartition("/")[2]
@@ -90,7 +107,7 @@ class ObjectBlobs:
                 with self._told():
                     if self._head(self._key(name)) is None:
                         self._copy(key, self._key(name), size)
-                    obstore.delete(self._store, key)
+                    self._remove(key)
 
     def put(self, content: bytes) -> str:
         with self.writer() as writer:
@@ -129,17 +146,19 @@ class ObjectBlobs:
     def keep(self, digest: str) -> bool:
         key = self._key_of(digest)
         with self._told():
-            if self._head(key) is None:
+            found = self._head(key)
+            if found is None:
                 return False
-            obstore.put(self._store, f"{self._marks(digest)}{secrets.token_hex(8)}", b"")
+            if max(found[1], self._kept_at(digest)) > self._clock.now_ms() - self._young_ms:
+                return True
+            obstore.put(self._store, self._mark(digest), b"")
             return self._head(key) is not None
 
     def listing(self) -> Iterator[StoredBlob]:
         with self._told():
             kept: dict[str, int] = {}
             for key, at, _ in self._keys("kept/"):
-                name = key.split("/")[-2]
-                kept[name] = max(at, kept.get(name, 0))
+                kept[key.rpartition("/")[2]] = at
             for key, at, size in self._keys("blobs/"):
                 name = "".join(key.split("/")[-2:])
                 if _NAME.fullmatch(name):
@@ -154,7 +173,7 @@ class ObjectBlobs:
                     if found is not None and found[1] < before_ms and self._kept_at(digest) < before_ms:
                         doomed.append((digest, found[0]))
                         self._copy(self._key_of(digest), self._aside(digest), found[0])
-                        obstore.delete(self._store, self._key_of(digest))
+                        self._remove(self._key_of(digest))
             still = wanted()
         except BaseException:
             for digest, size in doomed:
@@ -166,14 +185,13 @@ class ObjectBlobs:
                 self._put_back(digest, size)
                 continue
             with self._told():
-                obstore.delete(self._store, self._aside(digest))
-                self._forget_marks(digest, before_ms)
+                self._remove(self._aside(digest), self._mark(digest))
             gone.append(digest)
         return gone
 
     def delete(self, digest: str) -> None:
         with self._told():
-            obstore.delete(self._store, self._key_of(digest))
+            self._remove(self._key_of(digest))
 
     def address(self, digest: str, *, seconds: int) -> str | None:
         if not isinstance(self._store, S3Store | GCSStore | AzureStore):
@@ -183,13 +201,15 @@ class ObjectBlobs:
 
     def apart(self, name: str) -> ObjectBlobs:
         prefix = f"{self._prefix}apart/{checked_apart(name)}/"
-        return ObjectBlobs(self._store, name=self._name, prefix=prefix, spool=self._spool)
+        return ObjectBlobs(
+            self._store, name=self._name, prefix=prefix, spool=self._spool, clock=self._clock, young_ms=self._young_ms
+        )
 
     def drop_apart(self, name: str) -> None:
         with self._told():
             keys = [key for key, _, _ in self._keys(f"apart/{checked_apart(name)}/")]
             for start in range(0, len(keys), _PAGE):
-                obstore.delete(self._store, keys[start : start + _PAGE])
+                self._remove(*keys[start : start + _PAGE])
 
     def store_small(self, digest: str, content: bytes) -> None:
         """Make a content that is in memory durable, unless it is there already."""
@@ -269,19 +289,24 @@ class ObjectBlobs:
                 return
             if self._head(self._key_of(digest)) is None:
                 self._copy(self._aside(digest), self._key_of(digest), size)
-            obstore.delete(self._store, self._aside(digest))
+            self._remove(self._aside(digest))
 
     def _marked_since(self, digest: str, before_ms: int) -> bool:
         with self._told():
             return self._kept_at(digest) >= before_ms
 
-    def _kept_at(self, digest: str) -> int:
-        return max((at for _, at, _ in self._keys(self._marks(digest).removeprefix(self._prefix))), default=0)
+    def _remove(self, *keys: str) -> None:
+        """Delete, together where the store can do that; what is not there is no error anywhere."""
+        try:
+            obstore.delete(self._store, keys)
+        except FileNotFoundError:  # Google and Azure delete one by one and say so
+            for key in keys:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._store, key)
 
-    def _forget_marks(self, digest: str, before_ms: int) -> None:
-        for key, at, _ in list(self._keys(self._marks(digest).removeprefix(self._prefix))):
-            if at < before_ms:
-                obstore.delete(self._store, key)
+    def _kept_at(self, digest: str) -> int:
+        found = self._head(self._mark(digest))
+        return 0 if found is None else found[1]
 
     def _key_of(self, digest: str) -> str:
         if not is_digest(digest):
@@ -294,8 +319,8 @@ class ObjectBlobs:
     def _aside(self, digest: str) -> str:
         return f"{self._prefix}doomed/{digest.removeprefix('sha256:')}"
 
-    def _marks(self, digest: str) -> str:
-        return f"{self._prefix}kept/{digest.removeprefix('sha256:')}/"
+    def _mark(self, digest: str) -> str:
+        return f"{self._prefix}kept/{digest.removeprefix('sha256:')}"
 
     @contextmanager
     def _told(self, digest: str = "", *, writing: bool = False) -> Iterator[None]:

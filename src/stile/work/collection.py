@@ -82,11 +82,12 @@ def carry_out(db: Database, blobs: BlobStore, clock: Clock, wish: Wish, *, by: s
         collected.uploads += not finished
     before = _contents_before(clock, wish)
     digests = db.read(lambda tx: mentions(tx).digests)
-    loose = _loose(blobs, wanted(digests, blobs), before)
+    looked_at: dict[str, list[str]] = {}
+    loose = _loose(blobs, wanted(digests, blobs, looked_at), before)
     if loose:
 
         def still_wanted() -> set[str]:
-            return wanted(db.read(lambda tx: mentions(tx).digests), blobs)
+            return wanted(db.read(lambda tx: mentions(tx).digests), blobs, looked_at)
 
         forgotten = blobs.collect(list(loose), before_ms=before, wanted=still_wanted)
         collected.contents, collected.bytes = len(forgotten), sum(loose[digest] for digest in forgotten)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import msgspec
 
@@ -16,6 +18,7 @@ from stile.store.blobs import BlobStore
 from stile.store.database import Tx
 
 _PAGE = 200
+_AT_ONCE = 16
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _SEARCHED = 4 << 20  # documents that name other blobs (graphs, manifests) are small
 
@@ -109,24 +112,39 @@ def required(tx: Tx) -> set[str]:
     return {row[0] for row in rows if row[0]}
 
 
-def wanted(digests: Collection[str], blobs: BlobStore) -> set[str]:
-    """The digests, and those that their contents name in turn (a graph its data, a manifest its parts)."""
+def wanted(digests: Collection[str], blobs: BlobStore, known: dict[str, list[str]] | None = None) -> set[str]:
+    """The digests, and those that their contents name in turn (a graph its data, a manifest its parts).
+
+    Args:
+        digests: where to begin.
+        blobs: the contents, read side by side: in a bucket each takes a while.
+        known: what contents that were looked at before name; added to. Contents never change.
+    """
+    known = {} if known is None else known
     found: set[str] = set()
-    waiting = list(digests)
-    while waiting:
-        digest = waiting.pop()
-        if digest in found:
-            continue
-        found.add(digest)
-        try:
-            if blobs.size(digest) > _SEARCHED:
-                continue
-            content = b"".join(blobs.chunks(digest))
-        except Missing:
-            continue
-        if content[:1] in (b"{", b"["):
-            waiting += [name.decode() for name in _DIGEST.findall(content)]
+    waiting = set(digests)
+    with ThreadPoolExecutor(_AT_ONCE, "stile-references") as pool:
+        while waiting:
+            found |= waiting
+            new = [digest for digest in waiting if digest not in known]
+            for digest, names in zip(new, pool.map(partial(_named_in, blobs), new), strict=True):
+                if names is not None:
+                    known[digest] = names
+            waiting = {name for digest in waiting for name in known.get(digest, ())} - found
     return found
+
+
+def _named_in(blobs: BlobStore, digest: str) -> list[str] | None:
+    """The digests that a content names (only documents name any); None when it is not here, which may change."""
+    try:
+        if b"".join(blobs.chunks(digest, count=1)) not in (b"{", b"["):
+            return []
+        if blobs.size(digest) > _SEARCHED:
+            return []
+        content = b"".join(blobs.chunks(digest))
+    except Missing:
+        return None
+    return [name.decode() for name in _DIGEST.findall(content)]
 
 
 def _texts(tx: Tx, table: _Table) -> Iterator[bytes]:
