@@ -311,7 +311,8 @@ def test_a_trace_of_mlflow_2(shared: RunningServer, experiment: str, client: Mlf
     [
         ("POST", TRACES, {}, 400),
         ("POST", TRACES, {"trace": {"trace_info": {"trace_id": "../x", "trace_location": {}}}}, 400),
-        ("POST", f"{TRACES}/search", {"locations": []}, 400),
+        ("POST", f"{TRACES}/search", {"locations": []}, 200),
+        ("POST", f"{TRACES}/search", {"locations": None}, 400),
         ("POST", f"{TRACES}/search", {"locations": "x"}, 400),
         ("POST", f"{TRACES}/search", HERE | {"filter": "x ="}, 400),
         ("POST", f"{TRACES}/search", HERE | {"filter": "name RLIKE '(a+)+$'"}, 400),
@@ -330,24 +331,24 @@ def test_a_trace_of_mlflow_2(shared: RunningServer, experiment: str, client: Mlf
         ("POST", f"{TRACES}/delete-traces",
          {"experiment_id": "0", "max_timestamp_millis": 5, "request_ids": ["a"]}, 400),
         ("POST", f"{TRACES}/delete-traces", {"experiment_id": "0", "max_timestamp_millis": 5, "max_traces": 0}, 400),
-        ("POST", f"{TRACES}/delete-traces", {"experiment_id": "99999", "max_timestamp_millis": 5}, 404),
+        ("POST", f"{TRACES}/delete-traces", {"experiment_id": "99999", "max_timestamp_millis": 5}, 200),
         ("POST", f"{NONE}/assessments", {"assessment": {"assessment_name": "a", "feedback": {"value": 1}}}, 404),
         ("POST", f"{NONE}/assessments", {"assessment": {"assessment_name": "a"}}, 400),
         ("PATCH", f"{NONE}/assessments/a-1", {"assessment": {}, "update_mask": "source"}, 400),
         ("GET", f"{NONE}/assessments/a-1", None, 404),
-        ("DELETE", f"{NONE}/assessments/a-1", None, 404),
+        ("DELETE", f"{NONE}/assessments/a-1", None, 200),
         ("POST", f"{TRACES}/link-to-run", {"trace_ids": ["a"], "run_id": "none"}, 404),
         ("POST", f"{TRACES}/link-to-run", {"trace_ids": ["a"] * 101, "run_id": "none"}, 400),
         ("POST", f"{TRACES}/link-prompts",
          {"trace_id": "tr-none", "prompt_versions": [{"name": "p", "version": "1"}]}, 404),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused(
+def test_what_makes_no_sense_is_refused_and_what_is_not_there_is_no_error(
     method: str, path: str, body: dict[str, Any] | None, status: int, shared: RunningServer
 ) -> None:
     answer = httpx.request(method, shared.url + path, json=body)
     assert answer.status_code == status, answer.text
-    assert len(answer.json()["message"]) > 10
+    assert status == 200 or len(answer.json()["message"]) > 10
 
 
 @pytest.mark.parametrize(

@@ -97,12 +97,12 @@ def update(
 
 def delete(tx: Tx, trace_id: str, assessment_id: str) -> None:
     """Take it back; what it had overridden counts again. One that is not there is no error."""
-    trace = _trace(tx, trace_id)
-    found = records.find(tx, trace, assessment_id)
-    if found is None:
+    trace = trace_records.head(tx, trace_id)
+    found = None if trace is None else records.find(tx, trace.row, assessment_id)
+    if trace is None or found is None:
         return
     if found.overrides:
-        records.set_valid(tx, trace, found.overrides, valid=True)
+        records.set_valid(tx, trace.row, found.overrides, valid=True)
     records.drop(tx, assessment_id)
 
 

@@ -221,17 +221,21 @@ def delete(
 ) -> int:
     """Take traces of an experiment away for good: those named, or the oldest up to a time (ms). Returns how many.
 
+    An experiment that is not there has none.
+
     Raises:
-        Missing: there is no such experiment.
         Invalid: both or neither are given, or ``most`` makes no sense.
     """
-    experiment = experiments.get(tx, experiment_id)
     if (up_to is None) == (not trace_ids):
         raise Invalid("Either `max_timestamp_millis` or `trace_ids` must be specified, not both.")
     if most is not None and (trace_ids or most <= 0):
         raise Invalid("`max_traces` must be a positive number, and only with `max_timestamp_millis`.")
     if len(trace_ids) > DELETED_PER_CALL:
         raise Invalid(f"At most {DELETED_PER_CALL} traces can be deleted in one request.")
+    try:
+        experiment = experiments.get(tx, experiment_id)
+    except Missing:
+        return 0
     bound = DELETED_PER_CALL if most is None else min(most, DELETED_PER_CALL)
     found = trace_records.selected(tx, experiment.row_id, trace_ids=trace_ids, up_to=up_to, most=bound)
     _drop(tx, experiment, found)

@@ -34,7 +34,7 @@ class _Start(msgspec.Struct):
 
 
 class _Search(msgspec.Struct):
-    locations: list[LocationIn] = []
+    locations: list[LocationIn] | None = None
     filter: str = ""
     max_results: int = 100
     order_by: list[str] = []
@@ -130,9 +130,9 @@ async def _batch_infos(call: Call) -> Response:
 async def _search(call: Call) -> Response:
     """Search traces."""
     body = decode(await call.body(), _Search)
-    experiments = [location.mlflow_experiment.experiment_id for location in body.locations]
-    if not experiments:
+    if body.locations is None:
         need("", "locations")
+    experiments = [location.mlflow_experiment.experiment_id for location in body.locations or ()]
     page = await call.read(
         lambda tx: trace_search.search(
             tx, experiment_ids=experiments, filter=body.filter, max_results=body.max_results,

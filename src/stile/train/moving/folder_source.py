@@ -149,7 +149,8 @@ class FolderSource:
 
     def omissions(self) -> list[Omission]:
         traces = sum(len(_folders(folder / "traces")) for folder in self._folders.values())
-        more = [Omission(what="traces", name=f"{traces} of them", why="the import does not take these")] if traces else []
+        found = Omission(what="traces", name=f"{traces} of them", why="the import does not take these")
+        more = [found] if traces else []
         return [*self._omissions, *more]
 
     def _run_folders(self, folder: Path) -> list[Path]:
