@@ -42,6 +42,7 @@ DIFFERENCES = (
     Difference("a text where a number belongs is a mistake of the caller", STATUS, r"logged-models/search.*acc > 'x'"),
     Difference("IS NULL works for tags of registered models, too", STATUS, r"registered-models/search.*IS NULL"),
     Difference("sorting twice by one key changes nothing", STATUS, r"metrics.acc DESC., .metrics.acc ASC"),
+    Difference("a trace without a time or place is a mistake of the caller", STATUS, r'3.0/mlflow/traces \{.*"tr-1"'),
     # What cannot be meant is refused instead of being dropped or stored wrongly.
     Difference("an unknown word for the view is refused, not ignored", STATUS, r'(run_)?view_type": "NOPE"'),
     Difference("an unknown status is refused, not ignored", STATUS, r'"status": "NOPE"'),
@@ -63,6 +64,9 @@ DIFFERENCES = (
     Difference("a tag needs a name", STATUS, r'logged-models.*"key": ""'),
     Difference("a name is at most 250 characters long", STATUS, r'POST \S+/logged-models .*"nnnn'),
     Difference("a control character in a path is refused", STATUS, "%00"),
+    Difference("a time that is no number is refused, not without result", STATUS, "timestamp_ms = 'x'"),
+    Difference("what is said about a trace has a name", STATUS, r'"assessment_name": ""'),
+    Difference("a trace that is not there is not found, not a broken database", STATUS, r"PATCH \S+/traces/tr-<id [\d.]+>/tags"),
     Difference("the files of a run are registered with that run", STATUS, r"model-versions/create.*nope"),
     # Asking again changes nothing.
     Difference("saying again which model a run has made changes nothing", STATUS, "runs/outputs"),
@@ -71,11 +75,14 @@ DIFFERENCES = (
     # More is understood.
     Difference("experiments may be searched without a number of rows", STATUS, r'experiments/search \{"filter": "name LIKE .Search-%."\}'),
     Difference("'Run Name' may be sorted by as it may be filtered by", STATUS, "`Run Name`"),
+    Difference("'trace_id' is understood as 'request_id'", STATUS, "trace_id = "),
     Difference("'version' is understood as 'version_number'", STATUS, r"version = 2"),
     Difference("the history of a run that is not there is an error, not empty", STATUS, r'get-history \{"metric_key": "auc", "run_id": "<id (?!2\.)'),
     Difference("a version without a run takes the run its files lie with", STATUS, "model-versions/create"),
     Difference("a logged model is READY when it said so", r"/models(#|/.*)?", r"logged-models/search.*status !?= 'READY'"),
     # The same in another form.
+    Difference("a duration of nothing is written with its thousandths", r"/(.*/)?execution_duration"),
+    Difference("a mark of MLflow's own about how it keeps a trace", r"/(.*/)?trace_metadata/mlflow.trace.infoFinalized"),
     Difference("NaN comes last among values of one time and step, not where 0 would", r"/metrics/\d+ m/value", "get-history"),
     Difference("curves are thinned by least and greatest, not by steps alone", r"/metrics(#|/.*)", "bulk-interval"),
     Difference("who began a run is known even when the client does not say", r"/run/info/user_id"),

@@ -23,6 +23,7 @@ import requests
 sys.path.insert(0, str(Path(__file__).parent))
 
 import client_scenes  # noqa: F401  its scenes register themselves
+import trace_scenes  # noqa: F401
 from conversation import Conversation
 from scenes import SCENES
 

@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import client_scenes  # noqa: F401  its scenes register themselves
+import trace_scenes  # noqa: F401
 from comparison import Differing, differing
 from conversation import Conversation
 from differences import DIFFERENCES, Difference, unexplained, used
