@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from test_run_pages import begun, log, points
+from test_run_pages import begun, experiment, log, points
 from web_world import World
 
 from stile.store.database import Tx
@@ -175,10 +175,12 @@ def test_tables_are_files_with_one_row_for_each_run(several: list[str], client: 
 
 
 def test_hundred_runs_with_two_hundred_parameters_stay_light(world: World, client: httpx.Client) -> None:
+    home = experiment(world)
+
     def fill(tx: Tx) -> list[str]:
         made = []
         for at in range(100):
-            run = runs.create(tx, experiment_id=world.experiment_id, by="ada", name=f"wide {at}").info.run_id
+            run = runs.create(tx, experiment_id=home, by="ada", name=f"wide {at}").info.run_id
             for half in (0, 100):
                 params = [(f"p{n:03d}", f"{at}-{n} " + "x" * 300) for n in range(half, half + 100)]
                 runs.log_batch(tx, run, params=params)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.support.ui import Select
-from test_run_pages import begun, ended, log, points
+from test_run_pages import begun, ended, experiment, log, points
 from web_world import World
 
 pytestmark = pytest.mark.browser
@@ -46,8 +46,10 @@ def test_view_of_curves_is_kept_in_the_address(browser, world: World) -> None:
     browser.until(DRAWN.format("loss"))
     browser.press("l")
     browser.until("return location.search.includes('log=1')")
+    browser.driver.execute_script("document.querySelector('figure[data-curve=loss] canvas').dataset.before = '1'")
     browser.find("form[data-look] input[value=relative]").click()
     browser.until("return location.search.includes('x=relative')")
+    browser.until("return document.querySelector('figure[data-curve=loss] canvas:not([data-before])') !== null")
     plot = browser.find("figure[data-curve=loss] .u-over")
     browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", plot)
     ActionChains(browser.driver).move_to_element_with_offset(plot, -40, 0).click_and_hold().move_by_offset(
@@ -89,7 +91,7 @@ def test_runs_are_compared_from_a_link(browser, world: World) -> None:
 
 def test_html_of_a_run_runs_no_script(browser, world: World) -> None:
     run = begun(world, "with a report")
-    url = f"/api/2.0/mlflow-artifacts/artifacts/{world.experiment_id}/{run}/artifacts/report.html"
+    url = f"/api/2.0/mlflow-artifacts/artifacts/{experiment(world)}/{run}/artifacts/report.html"
     script = b"document.getElementById('h').textContent = 'RAN'; parent.document.title = 'RAN'"
     page = b"<h1 id=h>Report</h1><script>" + script + b"</script>"
     world.call("PUT", url, by="ada", content=page)
