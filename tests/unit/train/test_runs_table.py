@@ -11,7 +11,7 @@ import pytest
 from stile.kernel.errors import Invalid
 from stile.store.database import Tx
 from stile.store.sqlite import SqliteDatabase
-from stile.train import experiments, logged_keys, purge_records, run_facets, run_search, run_table, runs
+from stile.train import experiments, logged_keys, purge_records, run_counts, run_facets, run_search, run_table, runs
 from stile.train.points import Point, pieces
 from stile.train.run_facets import Facet
 from stile.train.run_values import InputDataset
@@ -124,7 +124,7 @@ def test_counts_are_those_of_a_plain_reading(filled: SqliteDatabase, text: str, 
 
 
 def test_counting_stops_and_says_so(filled: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_facets, "MOST_COUNTED", 20)
+    monkeypatch.setattr(run_counts, "MOST_COUNTED", 20)
     found = _facets(filled)
     assert (found.runs, found.more) == (20, True)
     status = found.facets[0]
@@ -142,12 +142,12 @@ def test_deleted_runs_are_taken_off_whether_few_or_many(
     filled.write(lambda tx: [runs.delete(tx, row.run_id) for row in run_table.load(tx, _rows(filled).rows[:60])])
     left = filled.read(lambda tx: run_search.search(tx, experiment_ids=["0"])).runs
     assert len(left) == 6
-    monkeypatch.setattr(run_facets, "MOST_COUNTED", most)
+    monkeypatch.setattr(run_counts, "MOST_COUNTED", most)
     kinds = Counter(dict(run.params)["kind"] for run in left)
     facet = next((each for each in _facets(filled).facets if each.key == "kind"), None)
     if facet is not None:
         assert _counts(facet) == {kind: min(count, most) for kind, count in kinds.items()}
-    monkeypatch.setattr(run_facets, "MOST_COUNTED", 1000)
+    monkeypatch.setattr(run_counts, "MOST_COUNTED", 1000)
     again = next((each for each in _facets(filled).facets if each.key == "kind"), None)
     assert (again is None) == (len(kinds) == 1)
     assert again is None or _counts(again) == dict(kinds)
