@@ -17,6 +17,8 @@ from stile.kernel.errors import Unavailable
 from stile.store import ledger
 from stile.store.database import Database, Tx
 from stile.testing.postgres import Cluster
+from stile.train import runs
+from stile.train.points import Point
 
 WRITER = """
 import sys, threading
@@ -127,14 +129,17 @@ def test_others_go_on_when_one_of_two_processes_is_killed(
 def test_nothing_is_lost_or_doubled_when_postgresql_crashes_under_load(
     cluster: Cluster, open_db: Callable[[], Database]
 ) -> None:
-    """Eight writers over three crashes: writes wait, are settled and go on within five seconds."""
+    """Eight writers over three crashes: entries and points wait, are settled and go on within five seconds."""
     db = open_db()
+    run_id = db.write(lambda tx: runs.create(tx, experiment_id="0", by="ada").info.run_id)
     acknowledged: list[str] = []
     unknown: list[str] = []
     told: list[float] = []
     stopping = threading.Event()
 
     def append(tx: Tx, subject: str) -> None:
+        writer, _, step = subject.partition("-")
+        runs.log_metric(tx, run_id, f"writer-{writer}", Point(int(step), int(step), 0.5))
         for part in range(3):
             ledger.append(tx, kind="k", use_case="u", subject=f"{subject}-{part}", body={})
 
@@ -166,5 +171,8 @@ def test_nothing_is_lost_or_doubled_when_postgresql_crashes_under_load(
     for thread in threads:
         thread.join()
     _check(db, set(acknowledged))
+    logged = db.read(lambda tx: {n: [p.step for p in runs.history(tx, run_id, f"writer-{n}")] for n in range(8)})
+    assert sorted(f"{writer}-{step}" for writer, steps in logged.items() for step in steps) == sorted(acknowledged)
+    assert db.read(lambda tx: tx.scalar("SELECT SUM(count) FROM points")) == len(acknowledged), "stored twice"
     assert max(recovered) < 5
     assert not unknown, "PostgreSQL came back in time: nothing had to stay unknown"

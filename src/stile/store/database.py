@@ -9,7 +9,7 @@ Verbs and records never open connections. They receive a ``Tx`` and run named SQ
 
 Thread-safety: a ``Database`` may be used from any thread; a ``Tx`` belongs to the one call it
 was given to and must not leave it. A write callable that raises leaves nothing behind, whatever
-other writes share its commit. It may be run again (once) by an engine that had to retry, so it
+other writes share its commit. It may be run again by an engine that had to retry, so it
 touches nothing but the ``Tx``. A write has returned only when its rows are on stable storage;
 one that is declared relaxed may return up to 50 ms before that (see ``Database.write``).
 SQL is written once with ``?`` placeholders for both engines.

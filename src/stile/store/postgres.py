@@ -10,11 +10,13 @@ lock that PostgreSQL releases after the commit has become visible). It follows t
   never later see a 6.
 
 The lock is held for one group of writes: all that waited in this process share one transaction
-and one sync, each inside its own savepoint so that a failure takes back only its own rows. The
-lock queue is fair, so several servers take turns.
+and one sync. When one of them fails after it has written, the group is run again with each write
+inside its own savepoint, so that a failure takes back only its own rows. The lock queue is fair,
+so several servers take turns.
 
 A statement of which nothing is asked back (``Tx.many``) waits and is sent together with the next one
-whose answer is needed, or with what ends its write: a round trip costs more than most statements.
+whose answer is needed, also one of the next write of the group, or with the commit: a round trip
+costs more than most statements.
 
 Nothing is guessed when a connection breaks during a commit. Every transaction leaves its number
 in the row of its writer (``store_writers``); a new connection takes the write lock, which waits
@@ -87,13 +89,30 @@ _MARK = (
 
 
 class PostgresTx:
-    """A transaction on one connection; see ``store.database.Tx`` for the promises."""
+    """A transaction on one connection; see ``store.database.Tx`` for the promises.
 
-    __slots__ = ("_clock", "_connection", "_cursor", "_ids", "_now", "_waiting", "emitted", "must_sync", "wrote")
+    Args:
+        connection, clock, ids: what it works with.
+        waiting: statements that wait, shared by the writes of a group; they travel together. A failure among
+            them leaves the driver in doubt about what it has prepared: ``broken`` says so.
+    """
 
-    def __init__(self, connection: Connection, clock: Clock, ids: Ids) -> None:
+    __slots__ = (
+        "_clock", "_connection", "_cursor", "_ids", "_now", "_together", "_waiting",
+        "broken", "emitted", "must_sync", "wrote",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Clock,
+        ids: Ids,
+        waiting: list[tuple[str, Sequence[Any]]] | None = None,
+    ) -> None:
         self._connection = connection
-        self._waiting: list[tuple[str, Sequence[Any]]] = []
+        self._together = waiting is not None
+        self._waiting: list[tuple[str, Sequence[Any]]] = [] if waiting is None else waiting
+        self.broken = False
         self._cursor = connection.cursor(binary=True)
         self._clock = clock
         self._ids = ids
@@ -150,14 +169,23 @@ class PostgresTx:
             self._cursor.execute(translated_sql(sql), params)
 
     def flush(self, then: Sequence[tuple[str, Sequence[Any]]] = ()) -> None:
-        """Send what waits and the statements of ``then`` together; the last one's answer can be read."""
+        """Send what waits and the statements of ``then``; the last one's answer can be read."""
         if not self._waiting and not then:
             return
-        sent, self._waiting = (*self._waiting, *then), []
-        with self._connection.pipeline():
-            for sql, params in sent[:-1]:
-                self._connection.cursor(binary=True).execute(sql, params)
-            self._cursor.execute(*sent[-1])
+        sent = (*self._waiting, *then)
+        self._waiting.clear()
+        if not self._together:
+            for sql, params in sent:
+                self._cursor.execute(sql, params)
+            return
+        try:
+            with self._connection.pipeline():
+                for sql, params in sent[:-1]:
+                    self._connection.cursor(binary=True).execute(sql, params)
+                self._cursor.execute(*sent[-1])
+        except BaseException:
+            self.broken = True
+            raise
 
 
 @contextmanager
@@ -194,16 +222,20 @@ class _RunAgain(Exception):
     """The group left nothing behind, for a reason that may not come twice."""
 
 
+class _RunApart(Exception):
+    """A write of the group failed after it had written: each needs a savepoint of its own."""
+
+
 class _Outcomes:
     """What became of the writes of one group."""
 
-    def __init__(self) -> None:
+    def __init__(self, ending: PostgresTx) -> None:
+        self.ending = ending
         self.results: list[tuple[_Write, Any, BaseException | None]] = []
         self.emitted = False
         self.must_sync = False
         self.relaxed = False
         self.wrote = False
-        self.last: PostgresTx | None = None
 
 
 class PostgresDatabase:
@@ -395,10 +427,7 @@ class PostgresDatabase:
 
     def _commit_group(self, group: list[_Write]) -> None:
         try:
-            try:
-                outcomes = self._attempt(group)
-            except _RunAgain:
-                outcomes = self._attempt(group)
+            outcomes = self._outcomes(group)
         except BaseException as error:  # handed to whoever waits: the writer itself goes on
             failure = in_our_words(error.__cause__ or error if isinstance(error, _RunAgain) else error)
             for write in group:
@@ -412,21 +441,35 @@ class PostgresDatabase:
         if outcomes.emitted:
             self._tell()
 
-    def _attempt(self, group: list[_Write]) -> _Outcomes:
-        """Run the group in one transaction.
+    def _outcomes(self, group: list[_Write]) -> _Outcomes:
+        """Run the group until it is stored: once more after a break, once more when one of it fails."""
+        apart = again = False
+        while True:
+            try:
+                return self._attempt(group, apart=apart)
+            except _RunApart:
+                apart = True
+            except _RunAgain:
+                if again:
+                    raise
+                again = True
+
+    def _attempt(self, group: list[_Write], *, apart: bool) -> _Outcomes:
+        """Run the group in one transaction, with ``apart`` each write inside a savepoint.
 
         Raises:
             _RunAgain: nothing was stored; a second attempt may do better.
+            _RunApart: nothing was stored; a second attempt with ``apart`` will do better.
             Unavailable: PostgreSQL is away, or it is unknown whether the group was stored.
         """
         connection = self._writer or self._open_writer(wait_s=self._reconnect_s)
         try:
-            outcomes = self._run(connection, group)
+            outcomes = self._run(connection, group, apart=apart)
         except psycopg.Error as error:
             if is_lost(connection, error):
                 self._drop_writer()
                 raise _RunAgain from error
-            connection.execute("ROLLBACK")
+            self._drop_writer()
             if isinstance(error, AGAIN):
                 raise _RunAgain from error
             raise
@@ -435,12 +478,14 @@ class PostgresDatabase:
             return outcomes
         self._number += 1
         try:
-            (outcomes.last or PostgresTx(connection, self._clock, self._ids)).flush(then=self._ending(outcomes))
-        except psycopg.Error as error:
+            outcomes.ending.flush(then=self._ending(outcomes))
+        except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
             if not is_lost(connection, error):
-                connection.execute("ROLLBACK")
+                self._drop_writer()
                 if isinstance(error, AGAIN):
                     raise _RunAgain from error
+                if len(group) > 1 and not apart:
+                    raise _RunApart from error
                 raise
             self._drop_writer()
             if not self._arrived(self._number):
@@ -454,32 +499,38 @@ class PostgresDatabase:
         self._sync_due = 0.0
         self._commit_group([_Write(_touch, False)])
 
-    def _run(self, connection: Connection, group: list[_Write]) -> _Outcomes:
+    def _run(self, connection: Connection, group: list[_Write], *, apart: bool) -> _Outcomes:
         alone = len(group) == 1
-        outcomes = _Outcomes()
+        apart = apart and not alone
+        waiting: list[tuple[str, Sequence[Any]]] | None = None if apart else []
+        outcomes = _Outcomes(PostgresTx(connection, self._clock, self._ids, waiting))
         beginning = f"BEGIN; SELECT pg_advisory_xact_lock({_LOCK})"
         outcomes.relaxed = all(write.relaxed for write in group)
         if outcomes.relaxed:
             beginning += "; SET LOCAL synchronous_commit = off"
-        connection.execute(beginning if alone else f"{beginning}; SAVEPOINT one")
+        connection.execute(f"{beginning}; SAVEPOINT one" if apart else beginning)
         for write in group:
-            tx = PostgresTx(connection, self._clock, self._ids)
+            tx = PostgresTx(connection, self._clock, self._ids, waiting)
             try:
                 result = write.work(tx)
-                if alone:
-                    outcomes.last = tx
-                else:
+                if apart:
                     tx.flush(then=(("RELEASE one", ()), ("SAVEPOINT one", ())))
-                outcomes.results.append((write, result, None))
-                outcomes.emitted = outcomes.emitted or tx.emitted
-                outcomes.must_sync = outcomes.must_sync or tx.must_sync
-                outcomes.wrote = outcomes.wrote or tx.wrote
             except BaseException as error:  # handed to whoever asked for this write
                 if isinstance(error, psycopg.Error) and (is_lost(connection, error) or isinstance(error, AGAIN)):
                     raise
-                outcomes.results.append((write, None, error))
-                if not alone:
+                if apart:
                     connection.execute("ROLLBACK TO one")
+                elif not alone and (tx.wrote or tx.broken or isinstance(error, psycopg.Error)):
+                    self._drop_writer()
+                    raise _RunApart from error
+                elif tx.broken:
+                    self._drop_writer()
+                outcomes.results.append((write, None, error))
+                continue
+            outcomes.results.append((write, result, None))
+            outcomes.emitted = outcomes.emitted or tx.emitted
+            outcomes.must_sync = outcomes.must_sync or tx.must_sync
+            outcomes.wrote = outcomes.wrote or tx.wrote
         return outcomes
 
     def _ending(self, outcomes: _Outcomes) -> list[tuple[str, Sequence[Any]]]:
