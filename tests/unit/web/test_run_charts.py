@@ -39,6 +39,8 @@ def test_curves_of_many_runs_differ_in_colour_then_in_dash() -> None:
 def test_comparison_without_a_known_direction_only_tells_the_range() -> None:
     chart = curves("lr", [Track("a", [0, 1], [1.0, 2.0]), Track("b", [0, 1], [1.0, 4.0])])
     assert chart.finding == "lr ends between 2.0000 and 4.0000 in 2 runs."
+    same = curves("loss", [Track("a", [0, 1], [1.0, 0.5]), Track("b", [0, 2], [2.0, 0.5])])
+    assert same.finding == "loss ends at 0.5000 in all 2 runs."
     alone = curves("loss", [Track("a", [0, 1], [1.0, 0.5])])
     assert alone.finding == "loss ends at 0.5000 in a; no other run has logged it."
     assert curves("lr", []).finding == "None of these runs has logged lr."

@@ -186,6 +186,8 @@ def _comparison(name: str, tracks: Sequence[Track]) -> str:
     ends = {track.name: track.y[-1] for track in tracks}
     if len(tracks) == 1:
         return f"{name} ends at {figure(tracks[0].y[-1], 4)} in {tracks[0].name}; no other run has logged it."
+    if len(set(ends.values())) == 1:
+        return f"{name} ends at {figure(tracks[0].y[-1], 4)} in all {len(tracks)} runs."
     if not way:
         low, high = min(ends.values()), max(ends.values())
         return f"{name} ends between {figure(low, 4)} and {figure(high, 4)} in {len(tracks)} runs."
