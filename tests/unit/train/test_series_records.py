@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
+import pytest
+
+from stile.store.database import Database, Tx
 from stile.store.sqlite import SqliteDatabase
 from stile.train import run_keys, runs, series_records
-from stile.train.points import Columns, Point, pieces
+from stile.train.points import ROUND, Columns, Point, pieces
 
 
 def test_only_missing_points_are_added_when_some_are_known(db: SqliteDatabase) -> None:
@@ -33,3 +37,22 @@ def test_series_stay_apart_and_whole_when_batches_cross_many_rounds(db: SqliteDa
         found = db.read(lambda tx, key=key: runs.history(tx, run, key))
         assert found == [Point(i, i, float(i)) for i in range(4000)]
     assert db.read(lambda tx: tx.scalar("SELECT COUNT(*) FROM points")) < 40
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
+def test_points_that_come_one_by_one_are_joined_as_they_come(db: Database) -> None:
+    """At no time does a series have more pieces than a round and one for each size; none is lost or doubled."""
+    run = db.write(lambda tx: runs.create(tx, experiment_id="0", by="ann")).info.run_id
+
+    def log(tx: Tx, start: int) -> list[int]:
+        pieces_seen = []
+        for step in range(start, start + 500):
+            runs.log_metric(tx, run, "m", Point(step, step, float(step)))
+            if step % 100 == 99:
+                pieces_seen.append(tx.scalar("SELECT COUNT(*) FROM points"))
+        return pieces_seen
+
+    most = max(count for start in range(0, 5000, 500) for count in db.write(partial(log, start=start)))
+    assert most <= 2 * ROUND + 8
+    assert db.read(lambda tx: tx.scalar("SELECT SUM(count) FROM points")) == 5000
+    assert db.read(lambda tx: runs.history(tx, run, "m")) == [Point(i, i, float(i)) for i in range(5000)]
