@@ -292,6 +292,27 @@ def test_spans_of_another_sender_make_a_trace(shared: RunningServer, experiment:
     assert len(trace.data.spans) == 1
 
 
+def test_spans_too_large_to_be_sent_come_back_from_a_file(
+    shared: RunningServer, experiment: str, client: MlflowClient
+) -> None:
+    with mlflow.start_span("large") as root:
+        root.set_inputs({"text": "x" * (9 << 20)})
+        with mlflow.start_span("small") as inner:
+            inner.set_outputs("y")
+    mlflow.flush_trace_async_logging()
+    trace = client.get_trace(root.trace_id)
+    assert sorted(span.name for span in trace.data.spans) == ["large", "small"]
+    assert len(trace.data.spans[0].inputs["text"]) == 9 << 20
+    assert trace.info.state == "OK"
+    page = httpx.get(f"{shared.url}/traces/{root.trace_id}", headers={"accept": "text/html"}).text
+    assert "traces.json" in page
+    client.delete_traces(experiment, trace_ids=[root.trace_id])
+    left = shared.services.db.read(
+        lambda tx: tx.scalar("SELECT COUNT(*) FROM artifacts WHERE path LIKE ?", (f"%{root.trace_id}%",))
+    )
+    assert left == 0
+
+
 def test_a_trace_of_mlflow_2(shared: RunningServer, experiment: str, client: MlflowClient) -> None:
     with httpx.Client(base_url=f"{shared.url}/api/2.0/mlflow") as http:
         begun = http.post("/traces", json={"experiment_id": experiment, "timestamp_ms": 1000, "tags": [],

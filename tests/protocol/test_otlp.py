@@ -84,14 +84,14 @@ def _without(value: Any, names: set[str]) -> Any:
     return value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(_spans, max_size=3))
 def test_messages_are_read_as_the_genuine_library_reads_them(spans: list[Span]) -> None:
     ours = protobuf.read_request(_request(spans).SerializeToString())
     assert [_without(span, set()) for span in ours] == [_plain(span) for span in spans]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(_spans, min_size=1, max_size=2))
 def test_the_json_form_says_the_same(spans: list[Span]) -> None:
     body = MessageToDict(_request(spans), use_integers_for_enums=True)
@@ -106,7 +106,7 @@ def test_the_json_form_says_the_same(spans: list[Span]) -> None:
     assert [_without(one, set()) for one in ours] == [_without(one, set()) for one in genuine]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.binary(max_size=200), st.lists(_spans, max_size=1), st.integers(0, 400))
 def test_bytes_that_are_no_message_are_refused_or_read(noise: bytes, spans: list[Span], cut: int) -> None:
     for body in (noise, _request(spans).SerializeToString()[:cut], _request(spans).SerializeToString() + noise):

@@ -138,6 +138,12 @@ def tag(tx: Tx, row: int, key: str) -> str | None:
     return None if found is None else str(found)
 
 
+def metadata(tx: Tx, row: int, key: str) -> str | None:
+    """The value of a piece of metadata, if it is there."""
+    found = tx.scalar("SELECT value FROM trace_metadata WHERE trace = ? AND key = ?", (row, key))
+    return None if found is None else str(found)
+
+
 def drop_tag(tx: Tx, row: int, key: str) -> bool:
     """Take a tag away; whether it was there."""
     return tx.run("DELETE FROM trace_tags WHERE trace = ? AND key = ?", (row, key)) > 0
@@ -184,7 +190,7 @@ def load(tx: Tx, rows: Sequence[int]) -> list[TraceInfo]:
     """The traces in these rows, in this order, without their spans."""
     heads: dict[int, Row] = {}
     tags: defaultdict[int, dict[str, str]] = defaultdict(dict)
-    metadata: defaultdict[int, dict[str, str]] = defaultdict(dict)
+    extra: defaultdict[int, dict[str, str]] = defaultdict(dict)
     runs: defaultdict[int, list[str]] = defaultdict(list)
     said = assessment_records.of_traces(tx, rows)
     for part in blocks(list(rows)):
@@ -194,14 +200,14 @@ def load(tx: Tx, rows: Sequence[int]) -> list[TraceInfo]:
         for trace, key, value in tx.all(f"SELECT trace, key, value FROM trace_tags WHERE trace {where}", part):
             tags[trace][key] = value
         for trace, key, value in tx.all(f"SELECT trace, key, value FROM trace_metadata WHERE trace {where}", part):
-            metadata[trace][key] = value
+            extra[trace][key] = value
         for trace, run_id in tx.all(f"SELECT trace, run_id FROM trace_runs WHERE trace {where} ORDER BY run_id", part):
             runs[trace].append(run_id)
     return [
         TraceInfo(
             row=row, trace_id=h[1], experiment_id=str(h[2]), name=h[3], state=h[4], at=h[5], took=h[6],
             client_request_id=h[7], request=h[8], response=h[9], finalized=bool(h[10]), created_by=h[11],
-            tags=tags[row], metadata=metadata[row], runs=runs[row], assessments=said.get(row, []),
+            tags=tags[row], metadata=extra[row], runs=runs[row], assessments=said.get(row, []),
         )
         for row in rows
         if (h := heads.get(row)) is not None

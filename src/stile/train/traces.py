@@ -54,7 +54,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def complete(self) -> bool:
         """Whether all spans have come that the client counted."""
-        return len(self.spans) >= _counted(self.info)
+        return len(self.spans) >= _number(self.info.metadata.get(SIZE_METADATA, ""))
 
 
 def start(tx: Tx, draft: TraceDraft, *, by: str) -> TraceInfo:
@@ -76,6 +76,7 @@ def start(tx: Tx, draft: TraceDraft, *, by: str) -> TraceInfo:
     if draft.metadata.get(RUN_METADATA):
         trace_records.link(tx, row, draft.metadata[RUN_METADATA])
     assessments.take(tx, row, draft.trace_id, draft.assessments, by=by)
+    _say_where(tx, row, draft.metadata.get(SIZE_METADATA, ""))
     return trace_records.load(tx, [row])[0]
 
 
@@ -279,7 +280,7 @@ def _put(tx: Tx, experiment: Experiment, trace_id: str, given: Sequence[Span], *
     )
     made = trace_records.add(tx, draft, experiment=experiment.row_id, name="", finalized=False, by=by)
     found = _head(tx, trace_id)
-    tags = {SPANS_TAG: SPANS_HERE}
+    tags: dict[str, str] = {}
     if made:
         tags[ARTIFACTS_TAG] = artifact_root(experiment, trace_id)
     elif not found.finalized:
@@ -305,7 +306,21 @@ def _put(tx: Tx, experiment: Experiment, trace_id: str, given: Sequence[Span], *
     if len(given) > 1 or first is None:
         _check_count(tx, found, trace_id)
     trace_records.set_tags(tx, found.row, tags)
+    said_size = trace_records.metadata(tx, found.row, SIZE_METADATA) if found.finalized else ""
+    _say_where(tx, found.row, said_size or "")
     return found.row
+
+
+def _say_where(tx: Tx, row: int, size_stats: str) -> None:
+    """Tell by a tag whether all spans are here, as far as they were counted.
+
+    A client that does not find the tag puts all spans into a file, so none is lost that was too large to be sent.
+    """
+    here = trace_records.spans_of(tx, row)
+    if here and here >= _number(size_stats):
+        trace_records.set_tags(tx, row, {SPANS_TAG: SPANS_HERE})
+    else:
+        trace_records.drop_tag(tx, row, SPANS_TAG)
 
 
 def _check_count(tx: Tx, found: Head, trace_id: str) -> None:
@@ -324,9 +339,10 @@ def _head(tx: Tx, trace_id: str) -> Head:
     return found
 
 
-def _counted(info: TraceInfo) -> int:
+def _number(size_stats: str) -> int:
+    """How many spans the client has counted; 0 when it does not say."""
     try:
-        said = json.loads(info.metadata.get(SIZE_METADATA, "{}"))
+        said = json.loads(size_stats or "{}")
         return int(said.get("num_spans", 0)) if isinstance(said, dict) else 0
     except (TypeError, ValueError, OverflowError, RecursionError):
         return 0

@@ -17,10 +17,11 @@ from stile.protocols.mlflow.trace_wire import LocationIn, TraceInfoIn
 from stile.protocols.mlflow.wire import Pair, decode, done, need, reply
 from stile.store.database import Tx
 from stile.train import trace_search, traces
-from stile.train.trace_values import TraceDraft
+from stile.train.trace_values import SIZE_METADATA, TraceDraft
 from stile.train.traces import Trace
 
 _WAIT_S = 2.0
+_ARRIVE_S = 0.6
 _LOOK_EVERY_S = 0.1
 _BATCH = 100
 
@@ -82,6 +83,10 @@ async def _start(call: Call) -> Response:
     need(draft.trace_id, "trace.trace_info.trace_id")
     need(draft.experiment_id, "trace.trace_info.trace_location.mlflow_experiment.experiment_id")
     made = await call.write(lambda tx: traces.start(tx, draft, by=call.principal.name))
+    deadline = time.monotonic() + _ARRIVE_S
+    while SIZE_METADATA in made.metadata and not made.spans_here and time.monotonic() < deadline:
+        await asyncio.sleep(_ARRIVE_S / 20)  # its last spans are sent at the same time
+        made = await call.read(lambda tx: traces.get(tx, draft.trace_id))
     return reply({"trace": {"trace_info": trace_wire.info(made)}})
 
 

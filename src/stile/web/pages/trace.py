@@ -16,7 +16,7 @@ from stile.train.artifact_paths import ours
 from stile.train.artifact_records import Artifact
 from stile.train.experiment_records import Experiment
 from stile.train.spans import Span
-from stile.train.trace_values import ARTIFACTS_TAG, INPUTS, OUTPUTS, TraceInfo
+from stile.train.trace_values import INPUTS, OUTPUTS, TraceInfo
 from stile.web.charts.svg import el
 from stile.web.render import Crumb, Frame, Page
 
@@ -78,14 +78,15 @@ def _load(tx: Tx, call: Call) -> TraceData:
     if not found:
         raise Missing(f"Trace with ID {trace_id[:200]} is not found.")
     info = found[0].info
+    experiment = experiments.get(tx, info.experiment_id)
     viewed = [_view(branch) for branch in spans.tree(found[0].spans)]
     asked = call.query("span")
     chosen = next((one.span_id for one in viewed if one.span_id == asked), viewed[0].span_id if viewed else "")
     return TraceData(
         trace=info,
-        experiment=experiments.get(tx, info.experiment_id),
+        experiment=experiment,
         spans=viewed,
-        file=None if viewed else _file(tx, info),
+        file=None if info.spans_here else _file(tx, experiment, trace_id),
         chosen=chosen,
     )
 
@@ -108,8 +109,8 @@ def _view(branch: spans.Branch) -> SpanView:
     )  # fmt: skip
 
 
-def _file(tx: Tx, info: TraceInfo) -> Artifact | None:
-    root = ours(info.tags.get(ARTIFACTS_TAG, ""))
+def _file(tx: Tx, experiment: Experiment, trace_id: str) -> Artifact | None:
+    root = ours(traces.artifact_root(experiment, trace_id))
     return artifact_records.find(tx, f"{root}/{_SPANS_FILE}") if root else None
 
 
