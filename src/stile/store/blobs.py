@@ -54,7 +54,10 @@ class BlobWriter(Protocol):
 
 
 class BlobStore(Protocol):
-    """Keeps blobs. Safe to use from any thread."""
+    """Keeps blobs. Safe to use from any thread; may wait for a disk or a network, so never on the event loop.
+
+    Every method raises ``Unavailable`` when what it keeps them in cannot be reached.
+    """
 
     def put(self, content: bytes) -> str:
         """Store ``content`` durably; returns its digest. Storing it again is free."""
