@@ -171,6 +171,10 @@ def test_webhooks_are_made_listed_changed_and_deleted(
     assert (changed.name, changed.description, changed.status) == ("other", "d", WebhookStatus.DISABLED)
     assert [str(event) for event in client.get_webhook(made[0].webhook_id).events] == EVERYTHING[1:3]
     client.delete_webhook(made[0].webhook_id)
+    noted = server.services.db.read(
+        lambda tx: tx.all("SELECT kind FROM ledger WHERE subject = ? ORDER BY position", (made[0].webhook_id,))
+    )
+    assert [kind for (kind,) in noted] == ["webhook.registered", "webhook.changed", "webhook.deleted"]
     with pytest.raises(MlflowException) as raised:
         client.get_webhook(made[0].webhook_id)
     assert raised.value.error_code == "RESOURCE_DOES_NOT_EXIST"

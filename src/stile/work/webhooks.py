@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
 from stile.govern.events import DecisionTaken, PromotionProposed
 from stile.govern.registry_events import AliasMoved, ModelCreated, VersionRegistered, VersionTagDropped, VersionTagSet
 from stile.kernel.errors import Invalid, Missing
+from stile.store import ledger
 from stile.store.database import Tx
 from stile.work import webhook_records as records
 from stile.work.subscriptions import Subscriptions
@@ -53,6 +55,7 @@ def create(
         created_at=now, updated_at=now, created_by=by,
     )  # fmt: skip
     records.add(tx, made, secret)
+    _note(tx, "registered", made, by)
     return get(tx, webhook_id)
 
 
@@ -82,6 +85,7 @@ def update(
     url: str | None = None,
     events: Sequence[str] | None = None,
     status: str | None = None,
+    by: str,
 ) -> Webhook:
     """Change what is not None; a new address was judged before."""
     before = get(tx, webhook_id)
@@ -96,6 +100,7 @@ def update(
     )
     check(name=after.name, description=after.description, events=after.events, status=after.status, secret="")
     records.change(tx, after)
+    _note(tx, "changed", after, by)
     return get(tx, webhook_id)
 
 
@@ -110,9 +115,11 @@ def sealed_secret(tx: Tx, webhook_id: str) -> bytes | None:
     return records.secret_of(tx, get(tx, webhook_id).row)
 
 
-def delete(tx: Tx, webhook_id: str) -> None:
+def delete(tx: Tx, webhook_id: str, *, by: str) -> None:
     """Take a webhook away; what waits for it is not sent."""
-    records.drop(tx, get(tx, webhook_id).row)
+    found = get(tx, webhook_id)
+    records.drop(tx, found.row)
+    _note(tx, "deleted", found, by)
 
 
 def deliveries(tx: Tx, webhook_id: str, limit: int = 50) -> list[Delivery]:
@@ -141,6 +148,18 @@ def settle(tx: Tx, due: Due, outcome: Outcome) -> None:
     else:
         state = "waiting"
     records.note(tx, due.row, outcome, state=state, tries=tries, next_at=tx.now_ms() + pause_ms(tries))
+
+
+def _note(tx: Tx, act: str, webhook: Webhook, by: str) -> None:
+    """Write into the ledger who lets whom be told of what. Only the host: the rest of an address may be a secret."""
+    body = {
+        "name": webhook.name,
+        "host": urlsplit(webhook.url).hostname or "",
+        "events": webhook.events,
+        "status": webhook.status,
+        "by": by,
+    }
+    ledger.append(tx, kind=f"webhook.{act}", use_case="", subject=webhook.webhook_id, body=body)
 
 
 def subscribe(subscriptions: Subscriptions) -> None:

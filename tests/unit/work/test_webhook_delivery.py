@@ -139,7 +139,7 @@ def test_the_certificate_must_be_the_names(
     sender.deliver()
     assert (got, _newest(db).state) == ([], "waiting")
     assert "could not be reached" in _newest(db).error
-    db.write(lambda tx: webhooks.update(tx, "w1", url=f"https://right.example:{port}/"))
+    db.write(lambda tx: webhooks.update(tx, "w1", url=f"https://right.example:{port}/", by="ada"))
     db.write(lambda tx: tx.run("UPDATE webhook_deliveries SET next_at = 0"))
     sender.deliver()
     assert _newest(db).state == "delivered"

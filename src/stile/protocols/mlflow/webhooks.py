@@ -108,7 +108,7 @@ async def _update(call: Call) -> Response:
     def work(tx: Tx) -> Webhook:
         webhooks.update(
             tx, webhook_id, name=body.name or None, description=body.description, url=body.url or None,
-            events=events, status=_status(body.status) or None,
+            events=events, status=_status(body.status) or None, by=call.principal.name,
         )  # fmt: skip
         if body.secret is not None:
             webhooks.set_secret(tx, webhook_id, sealed)
@@ -120,7 +120,7 @@ async def _update(call: Call) -> Response:
 async def _delete(call: Call) -> Response:
     """Delete a webhook; what waits for it is not sent."""
     webhook_id = call.path("webhook_id")
-    await call.write(lambda tx: webhooks.delete(tx, webhook_id))
+    await call.write(lambda tx: webhooks.delete(tx, webhook_id, by=call.principal.name))
     return done()
 
 

@@ -69,7 +69,7 @@ async def _change(call: Call) -> Response:
     def work(tx: Tx) -> Webhook:
         webhooks.update(
             tx, webhook_id, name=body.name, description=body.description, url=body.url, events=body.events,
-            status=body.status,
+            status=body.status, by=call.principal.name,
         )  # fmt: skip
         if body.secret is not None:
             webhooks.set_secret(tx, webhook_id, sealed)
@@ -80,7 +80,7 @@ async def _change(call: Call) -> Response:
 
 async def _delete(call: Call) -> Response:
     webhook_id = call.path("id")
-    await call.write(lambda tx: webhooks.delete(tx, webhook_id))
+    await call.write(lambda tx: webhooks.delete(tx, webhook_id, by=call.principal.name))
     return json_response({})
 
 
