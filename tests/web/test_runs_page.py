@@ -192,10 +192,10 @@ def _csv(browser: httpx.Client, **query: str) -> list[dict[str, str]]:
 def test_csv_has_all_runs_in_the_order_shown(browser: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stile.web.pages.runs_csv._PER_READ", 40)
     rows = _csv(browser, sort="metrics.auc DESC", cols="metrics.auc,params.kind,start_time,took")
-    assert list(rows[0]) == ["run_id", "name", "metrics.auc", "params.kind", "start_time", "took"]
+    assert list(rows[0]) == ["run_id", "name", "metrics.auc", "params.kind", "start_time", "took_ms"]
     assert [float(row["metrics.auc"]) for row in rows] == [n / 1000 for n in reversed(range(RUNS))]
     assert rows[0]["start_time"] == "2025-10-09T08:53:20.129Z"
-    assert {row["took"] for row in rows} == {"", "60000"}
+    assert {row["took_ms"] for row in rows} == {"", "60000"}
     assert len(_csv(browser, filter="tags.team = 'b'", cols="tags.team")) == 44
 
 

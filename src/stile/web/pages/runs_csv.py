@@ -52,7 +52,7 @@ async def answer(call: Call) -> Response:
                 return
             now = msgspec.structs.replace(now, after=page.following)
 
-    heads = ["run_id", "name", *(each.text for each in columns)]
+    heads = ["run_id", "name", *("took_ms" if each.kind == "took" else each.text for each in columns)]
     if baseline:
         heads += [f"{each.text} minus baseline" for each in columns if each.kind == "metric"]
     return await csv.stream(f"{experiment.name} runs", heads, pages())
