@@ -1,0 +1,113 @@
+"""A transaction in PostgreSQL: statements that nobody waits for travel with the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from stile.kernel.clock import Clock
+from stile.kernel.events import Event, encode_event
+from stile.kernel.ids import Ids
+from stile.store import outbox
+from stile.store.database import Row
+from stile.store.postgres_connection import Connection, translated_sql
+
+
+class PostgresTx:
+    """A transaction on one connection; see ``store.database.Tx`` for the promises.
+
+    Args:
+        connection, clock, ids: what it works with.
+        waiting: statements that wait, shared by the writes of a group; they travel together. A failure among
+            them leaves the driver in doubt about what it has prepared: ``broken`` says so.
+    """
+
+    __slots__ = (
+        "_clock", "_connection", "_cursor", "_ids", "_now", "_together", "_waiting",
+        "broken", "emitted", "must_sync", "wrote",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection: Connection,
+        clock: Clock,
+        ids: Ids,
+        waiting: list[tuple[str, Sequence[Any]]] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._together = waiting is not None
+        self._waiting: list[tuple[str, Sequence[Any]]] = [] if waiting is None else waiting
+        self.broken = False
+        self._cursor = connection.cursor(binary=True)
+        self._clock = clock
+        self._ids = ids
+        self._now: int | None = None
+        self.emitted = False
+        self.must_sync = False
+        self.wrote = False
+
+    def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        self._execute(sql, params)
+        return self._cursor.fetchall()
+
+    def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        self._execute(sql, params)
+        return self._cursor.fetchone()
+
+    def scalar(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        row = self.one(sql, params)
+        return None if row is None else row[0]
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        self._execute(sql, params)
+        return max(0, self._cursor.rowcount)
+
+    def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        self.wrote = True
+        text = translated_sql(sql)
+        self._waiting.extend((text, row) for row in rows)
+
+    def now_ms(self) -> int:
+        if self._now is None:
+            self._now = self._clock.now_ms()
+        return self._now
+
+    def new_hex(self) -> str:
+        return self._ids.hex32()
+
+    def new_id(self, prefix: str) -> str:
+        return self._ids.ordered(prefix)
+
+    def emit(self, event: Event) -> None:
+        self.emitted = True
+        outbox.append(self, event.name, encode_event(event))
+
+    def insist_on_sync(self) -> None:
+        self.must_sync = True
+
+    def _execute(self, sql: str, params: Sequence[Any]) -> None:
+        if not self.wrote and not sql.startswith("SELECT"):
+            self.wrote = True
+        if self._waiting:
+            self.flush(then=((translated_sql(sql), params),))
+        else:
+            self._cursor.execute(translated_sql(sql), params)
+
+    def flush(self, then: Sequence[tuple[str, Sequence[Any]]] = ()) -> None:
+        """Send what waits and the statements of ``then``; the last one's answer can be read."""
+        if not self._waiting and not then:
+            return
+        sent = (*self._waiting, *then)
+        self._waiting.clear()
+        if not self._together:
+            for sql, params in sent:
+                self._cursor.execute(sql, params)
+            return
+        try:
+            with self._connection.pipeline():
+                for sql, params in sent[:-1]:
+                    self._connection.cursor(binary=True).execute(sql, params)
+                self._cursor.execute(*sent[-1])
+        except BaseException:
+            self.broken = True
+            raise
