@@ -240,7 +240,22 @@ def test_what_moves_out_of_a_bucket_moves_in_elsewhere(bucket_server: RunningSer
         run.log_artifact(b"some content", "notes/a.txt")
     assert run_command(stile, ["export", str(tmp_path / "out"), "--url", bucket_server.url, "--json"]) == 0
     with running_server(tmp_path / "other") as other:
-        assert run_command(stile, ["import", "stile", str(tmp_path / "out"), "--url", other.url, "--json"]) == 0
+        assert (
+            run_command(
+                stile,
+                [
+                    "import",
+                    "stile",
+                    str(tmp_path / "out"),
+                    "--url",
+                    other.url,
+                    "--state",
+                    str(tmp_path / "state"),
+                    "--json",
+                ],
+            )
+            == 0
+        )
         found = httpx.get(f"{other.url}/get-artifact", params={"run_uuid": run.run_id, "path": "notes/a.txt"})
         assert found.content == b"some content"
 

@@ -62,7 +62,8 @@ class Run:
         """Record many points ``(key, value, step)``, a thousand to a request."""
         now = time.time_ns() // 1_000_000
         entries = [
-            {"key": key, "value": _written(float(value)), "timestamp": now, "step": int(step)} for key, value, step in points
+            {"key": key, "value": _written(float(value)), "timestamp": now, "step": int(step)}
+            for key, value, step in points
         ]
         for part in _parts(entries, _METRICS_PER_CALL):
             self._session.post(f"{API}/runs/log-batch", {"run_id": self.run_id, "metrics": part})

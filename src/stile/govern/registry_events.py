@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from stile.kernel.events import Event
 
 
@@ -11,7 +13,7 @@ class ModelCreated(Event, frozen=True, kw_only=True):
     model: str
     by: str
     description: str = ""
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class VersionTagSet(Event, frozen=True, kw_only=True):
@@ -41,7 +43,7 @@ class VersionRegistered(Event, frozen=True, kw_only=True):
     source: str = ""
     run_id: str = ""
     description: str = ""
-    tags: dict[str, str] = {}
+    tags: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class AliasMoved(Event, frozen=True, kw_only=True):

@@ -68,9 +68,7 @@ def read(url: str, *, loopback: bool) -> Place:
     if not parts.hostname:
         raise Invalid(f"Webhook URL must include a hostname: {url[:80]!r}.")
     if "@" in parts.netloc or parts.fragment:
-        raise Invalid(
-            "A webhook URL must not have a user, a password or a fragment. Give a secret instead."
-        )
+        raise Invalid("A webhook URL must not have a user, a password or a fragment. Give a secret instead.")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     standard = 443 if parts.scheme == "https" else 80
     return Place(scheme=parts.scheme, host=parts.hostname, port=standard if port is None else port, target=target)

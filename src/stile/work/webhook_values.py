@@ -153,9 +153,7 @@ def outcome_of(answer: int, body: str) -> Outcome:
     if 200 <= answer < 300:
         return Outcome(answer=answer, body=body)
     if 300 <= answer < 400:
-        return Outcome(
-            answer=answer, body=body, error="It answered with a redirect; none is followed.", final=True
-        )
+        return Outcome(answer=answer, body=body, error="It answered with a redirect; none is followed.", final=True)
     again = answer >= 500 or answer in _AGAIN
     return Outcome(answer=answer, body=body, error=f"It answered with status {answer}.", final=not again)
 
