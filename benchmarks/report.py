@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 FLOOR = "the client alone"
@@ -97,3 +97,16 @@ def _ratio(figure: Shown, names: Sequence[str]) -> str:
         return "-"
     best = max(theirs) if figure.more_is_better else min(theirs)
     return f"**{number(ours / best if figure.more_is_better else best / ours)}x**"
+
+
+def growth(measured: Mapping[str, Mapping[int, tuple[float, float]]]) -> str:
+    """Searches of our server against the size of its store, as a table: median and 95th percentile."""
+    sizes = sorted(next(iter(measured.values())))
+    lines = ["", "Search against the size of the store, ms until the last byte, median (95th percentile):", ""]
+    lines += ["| | " + " | ".join(f"{size:,} runs" for size in sizes) + " | p95, largest to smallest |"]
+    lines += ["|---|" + "---:|" * (len(sizes) + 1)]
+    for title, by_size in measured.items():
+        cells = [f"{number(by_size[size][0])} ({number(by_size[size][1])})" for size in sizes]
+        ratio = by_size[sizes[-1]][1] / by_size[sizes[0]][1]
+        lines.append(f"| {title} | " + " | ".join(cells) + f" | {number(ratio)}x |")
+    return "\n".join(lines) + "\n"

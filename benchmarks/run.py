@@ -29,6 +29,7 @@ import clients
 import files
 import machine
 import report
+import scale
 import searching
 import servers
 import tracking
@@ -94,6 +95,8 @@ def main() -> int:
             figures += group()
             text = report.markdown(figures, [one.name for one in every], facts=facts, command=_command())
             Path(options.report).write_text(text)
+        text += report.growth(scale.measured(folder / "scale"))
+        Path(options.report).write_text(text)
     print(f"\nwritten to {options.report}")
     return 0
 

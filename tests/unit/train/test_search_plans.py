@@ -10,15 +10,11 @@ from typing import Any
 import apsw
 import pytest
 
-from stile.store.database import Tx
 from stile.store.sqlite import SqliteDatabase
+from stile.testing.many_runs import seed
 from stile.train import run_search
 
 _SMALL, _LARGE, _PAGE = 5_000, 50_000, 100
-_METRICS = ("acc", "loss")
-_PARAMS = {"model": "'m' || (id % 7)", "lr": "printf('%.4f', ((id * 104729) % 10007) / 10007.0)"}
-_TAGS = {"team": "'t' || (id % 5)", "owner": "'o' || (id / 20)"}
-
 _SEARCHES: dict[str, dict[str, Any]] = {
     "newest": {},
     "oldest": {"order_by": ["attributes.start_time ASC"]},
@@ -43,38 +39,13 @@ _SEARCHES: dict[str, dict[str, Any]] = {
 }
 
 
-def _seed(tx: Tx, runs: int) -> None:
-    tx.run(
-        "INSERT INTO runs (run_id, experiment, name, user_id, status, start_time, end_time, artifact_uri, lifecycle, "
-        "created_by) WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?) "
-        "SELECT printf('%032x', i * 2654435761 % 4294967296), 0, printf('run-%05d', i), 'ada', 'FINISHED', "
-        "1700000000000 + i * 1000, 1700000000500 + i * 1000, 'mlflow-artifacts:/0/x', 'active', 'ada' FROM n",
-        (runs,),
-    )
-    for number, name in enumerate((*_METRICS, *_PARAMS, *_TAGS), start=1):
-        tx.run("INSERT INTO run_keys (id, name) VALUES (?, ?)", (number, name))
-        if name in _METRICS:
-            spread = "((id * 7919 * ?) % 1000003) / 1000003.0"
-            tx.run(
-                "INSERT INTO latest (run, key, experiment, value, step, at) "
-                f"SELECT id, ?, 0, {spread}, 1, 1 FROM runs ORDER BY id",
-                (number, number),
-            )
-            continue
-        table, value = ("params", _PARAMS[name]) if name in _PARAMS else ("run_tags", _TAGS[name])
-        tx.run(
-            f"INSERT INTO {table} (run, key, experiment, value) SELECT id, ?, 0, {value} FROM runs ORDER BY id",
-            (number,),
-        )
-
-
 class _Counted:
     """A store whose readers count the steps they take."""
 
     def __init__(self, folder: Path, runs: int) -> None:
         self.db = SqliteDatabase(folder / f"{runs}.db")
         self.steps = 0
-        self.db.write(lambda tx: _seed(tx, runs))
+        self.db.write(lambda tx: seed(tx, runs))
         readers = [self.db._readers.get() for _ in range(self.db._readers.qsize())]
         for reader in readers:
             reader.connection.trace_v2(apsw.SQLITE_TRACE_PROFILE, self._count)

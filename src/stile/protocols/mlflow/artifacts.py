@@ -6,12 +6,13 @@ come from the content-addressed store. No text of a caller ever becomes a place 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import quote
 
 from starlette.responses import Response
 
 from stile.edge.call import Call
-from stile.edge.files import receive, send
+from stile.edge.files import at_hand, receive, send
 from stile.edge.route import Route
 from stile.govern import registry
 from stile.kernel.errors import Invalid
@@ -61,7 +62,7 @@ def refuse_change(tx: Tx, path: str) -> None:
 async def _get(call: Call) -> Response:
     """Get a file."""
     path = checked_path(call.path("path"))
-    return await _content(call, await call.read(lambda tx: artifacts.find(tx, path)))
+    return await _content(call, lambda tx: artifacts.find(tx, path))
 
 
 async def _remove(call: Call) -> Response:
@@ -99,8 +100,7 @@ async def _download(call: Call) -> Response:
     """Download a file of a run."""
     run_id = need(call.query("run_uuid") or call.query("run_id"), "run_uuid")
     path = checked_path(call.query("path"))
-    found = await call.read(lambda tx: artifacts.find(tx, joined(own(runs.info(tx, run_id).artifact_uri), path)))
-    return await _content(call, found)
+    return await _content(call, lambda tx: artifacts.find(tx, joined(own(runs.info(tx, run_id).artifact_uri), path)))
 
 
 async def _download_of_version(call: Call) -> Response:
@@ -113,14 +113,21 @@ async def _download_of_version(call: Call) -> Response:
         found = registry.version(tx, name, version)
         return artifacts.find(tx, joined(own(registry.download_uri(found)), path))
 
-    return await _content(call, await call.read(work))
+    return await _content(call, work)
 
 
-async def _content(call: Call, found: Artifact) -> Response:
+async def _content(call: Call, find: Callable[[Tx], Artifact]) -> Response:
     """The bytes of a file, as a download: never shown in place, never guessed at."""
+    blobs = call.services.blobs
+
+    def work(tx: Tx) -> tuple[Artifact, bytes | None]:
+        found = find(tx)
+        return found, at_hand(blobs, found.digest, found.size)
+
+    found, content = await call.read(work)
     name = quote(found.path.rpartition("/")[2], safe="")
     disposition = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
-    return await send(call, found.digest, found.size, disposition)
+    return await send(call, found.digest, found.size, disposition, content)
 
 
 def own(uri: str) -> str:
