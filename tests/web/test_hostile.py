@@ -313,6 +313,10 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]]
             process.stdout.close()
 
 
+_KINDS = {"/sign-in": "application/x-www-form-urlencoded", "/v1/traces": "application/x-protobuf"}
+_EVERYWHERE = [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}]
+
+
 def _peak_mb(pid: int) -> float:
     text = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
@@ -336,17 +340,30 @@ def _stream(megabytes: int, piece: bytes = b"x" * (1 << 20)) -> Iterator[bytes]:
         ("GET", "/api/2.0/mlflow-artifacts/artifacts/0/a/artifacts/big.bin", lambda: None, {200}),
         ("POST", "/api/2.0/mlflow/runs/search", lambda: json.dumps({"experiment_ids": ["0"], "filter": "metrics.a > 1 AND " * 60_000}).encode(), {400}),
         ("POST", "/api/2.0/mlflow/runs/search", lambda: json.dumps({"experiment_ids": ["0"], "order_by": [f"metrics.m{n}" for n in range(3000)]}).encode(), {400}),
+        ("POST", "/v1/traces", lambda: _stream(64), {413}),
+        ("POST", "/v1/traces", lambda: gzip.compress(b"\x0a" * (200 << 20), 1), {413}),
+        ("POST", "/v1/traces", lambda: b"\x0a\x80\x80\x40" * 500_000, {400, 413}),
+        ("POST", "/api/3.0/mlflow/traces", lambda: _stream(64), {413}),
+        ("POST", "/api/3.0/mlflow/traces/search", lambda: json.dumps({"locations": _EVERYWHERE, "filter": "tags.a = 'b' AND " * 60_000}).encode(), {400}),
+        ("POST", "/api/2.0/mlflow/webhooks", lambda: _stream(64), {413}),
+        ("POST", "/api/2.0/mlflow-artifacts/mpu/create/0/a/artifacts/x", lambda: json.dumps({"path": "x", "num_parts": 10**9}).encode(), {400}),
     ],
-    ids=["chunked-json", "chunked-batch", "chunked-form", "one-name", "gzip-bomb", "blob", "artifact", "download", "filter", "order-by"],
+    ids=["chunked-json", "chunked-batch", "chunked-form", "one-name", "gzip-bomb", "blob", "artifact", "download", "filter", "order-by", "chunked-spans",
+         "span-bomb", "broken-spans", "chunked-trace", "trace-filter", "chunked-webhook", "parts"],
 )  # fmt: skip
 def test_memory_stays_bounded(
     method: str, path: str, content: object, expected: set[int], alone: tuple[str, int]
 ) -> None:
     url, pid = alone
-    kind = "application/x-www-form-urlencoded" if path == "/sign-in" else "application/json"
+    body = content()  # type: ignore[operator]
+    headers = {"Content-Type": _KINDS.get(path, "application/json")}
+    if path == "/v1/traces":
+        headers["X-Mlflow-Experiment-Id"] = "0"
+        if isinstance(body, bytes) and body[:2] == b"\x1f\x8b":
+            headers["Content-Encoding"] = "gzip"
     before, began = _peak_mb(pid), time.monotonic()
     try:
-        with httpx.stream(method, url + path, content=content(), headers={"Content-Type": kind}, timeout=60) as answer:  # type: ignore[operator]
+        with httpx.stream(method, url + path, content=body, headers=headers, timeout=60) as answer:
             status = answer.status_code
             for _ in answer.iter_raw():
                 pass
