@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -108,7 +107,6 @@ class Written:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Written:
-    pytest.importorskip("alembic", reason="MLflow writes a database only with alembic installed")
     root = tmp_path_factory.mktemp("database")
     return Written(f"sqlite:///{root}/mlflow.db", str(root / "mlflow.db"), root)
 
@@ -321,15 +319,11 @@ def test_what_is_guarded_or_lost_is_told_when_it_cannot_be_taken(
     assert told == {("run", run_id), ("alias", "net@champion")}
 
 
-@pytest.mark.skipif(
-    os.environ.get("STILE_TEST_ENGINE") != "postgres", reason="MLflow on PostgreSQL: with STILE_TEST_ENGINE=postgres"
-)
 def test_everything_of_a_postgresql_database_is_here_when_it_was_imported(
     cluster: Cluster, fresh: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import mlflow
 
-    pytest.importorskip("alembic", reason="MLflow writes a database only with alembic installed")
     address = cluster.empty().replace("postgresql://", "postgresql+psycopg://")
     written = Written(address, address, tmp_path)
     mlflow.set_tracking_uri(fresh.url)

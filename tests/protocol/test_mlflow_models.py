@@ -123,6 +123,10 @@ def test_logged_models_are_found_and_carry_metrics(client: MlflowClient, linear:
             linear, name="kept", params={"depth": 3}, tags={"team": "vision"}, pip_requirements=_NEEDS
         )
         mlflow.log_metric("auc", 0.93, step=2, model_id=made.model_id)
+        mlflow.log_metric("loss", float("nan"), step=2, model_id=made.model_id)
+    for wanted, there in (("metrics.loss != 0.5", True), ("metrics.loss < 0.5", False), ("metrics.auc != 0.93", False)):
+        found = mlflow.search_logged_models([experiment], filter_string=wanted, output_format="list")
+        assert [model.model_id for model in found] == ([made.model_id] if there else []), wanted
     found = mlflow.search_logged_models(
         [experiment], filter_string="metrics.auc > 0.9 AND tags.team = 'vision'", output_format="list"
     )
@@ -130,7 +134,7 @@ def test_logged_models_are_found_and_carry_metrics(client: MlflowClient, linear:
     model = mlflow.get_logged_model(made.model_id)
     assert (model.name, str(model.status), model.source_run_id) == ("kept", "READY", run.info.run_id)
     assert model.params["depth"] == "3"
-    assert [(m.key, m.value, m.step) for m in model.metrics] == [("auc", 0.93, 2)]
+    assert [(m.key, m.value, m.step) for m in model.metrics if m.key == "auc"] == [("auc", 0.93, 2)]
     mlflow.set_logged_model_tags(made.model_id, {"x": "y"})
     client.delete_logged_model_tag(made.model_id, "x")
     assert "x" not in mlflow.get_logged_model(made.model_id).tags

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -133,16 +132,8 @@ def _search(
     token = search_sql.read_token(page_token, question)
     if token is not None:
         where.append(search_sql.beyond(keys, token.values))
-    params: list[Any] = [value for part in where for value in part.params]
-    width = source.select.count(",") + 1
-    rows = tx.all(
-        f"SELECT {source.select}, {', '.join(key.expression for key in keys)} FROM {source.table} "
-        f"WHERE {' AND '.join(part.sql for part in where)} ORDER BY {search_sql.order_by(keys)} LIMIT ?",
-        [*params, most + 1],
-    )
-    if len(rows) <= most:
-        return rows, ""
-    return rows[:most], search_sql.write_token(question, 0, rows[most - 1][width:])
+    rows = tx.all(*search_sql.select(source.select, source.table, [], where, keys, most=most))
+    return search_sql.page(rows, keys, most=most, question=question)
 
 
 def _condition(clause: Clause, source: _Source) -> Part:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -69,16 +68,8 @@ def search(
     token = search_sql.read_token(page_token, question)
     if token is not None:
         where.append(search_sql.beyond(keys, token.values))
-    width = experiment_records.COLUMNS.count(",") + 1
-    rows = tx.all(
-        f"SELECT {experiment_records.COLUMNS}, {', '.join(key.expression for key in keys)} FROM experiments e "
-        f"WHERE {' AND '.join(part.sql for part in where)} ORDER BY {search_sql.order_by(keys)} LIMIT ?",
-        [*_values(where), max_results + 1],
-    )
-    following = ""
-    if len(rows) > max_results:
-        rows = rows[:max_results]
-        following = search_sql.write_token(question, 0, rows[-1][width:])
+    asked = search_sql.select(experiment_records.COLUMNS, "experiments e", [], where, keys, most=max_results)
+    rows, following = search_sql.page(tx.all(*asked), keys, most=max_results, question=question)
     return ExperimentPage(experiments=experiment_records.of_rows(tx, rows), next_page_token=following)
 
 
@@ -96,7 +87,3 @@ def _condition(clause: Clause) -> Part:
         f"EXISTS (SELECT 1 FROM experiment_tags t WHERE t.experiment = e.id AND t.key = ? AND {inner.sql})",
         (clause.key, *inner.params),
     )
-
-
-def _values(parts: Sequence[Part]) -> list[Any]:
-    return [value for part in parts for value in part.params]

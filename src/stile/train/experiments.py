@@ -13,7 +13,6 @@ from stile.train.experiment_records import Experiment
 from stile.train.run_values import DatasetSummary
 
 DEFAULT_ID = "0"
-_LONGEST_ID = 18
 _SEARCHED_FOR_DATASETS = 20
 _MOST_DATASETS = 1000
 
@@ -24,11 +23,8 @@ def get(tx: Tx, experiment_id: str) -> Experiment:
     Raises:
         Missing: there is none with this id.
     """
-    found = (
-        records.by_id(tx, int(experiment_id))
-        if experiment_id.isdecimal() and len(experiment_id) <= _LONGEST_ID
-        else None
-    )
+    number = limits.experiment_number(experiment_id)
+    found = None if number is None else records.by_id(tx, number)
     if found is None:
         raise Missing(f"No Experiment with id={experiment_id} exists.")
     return found
@@ -130,7 +126,7 @@ def datasets(tx: Tx, experiment_ids: Sequence[str]) -> list[DatasetSummary]:
     """
     if not 0 < len(experiment_ids) <= _SEARCHED_FOR_DATASETS:
         raise Invalid(f"Name 1 to {_SEARCHED_FOR_DATASETS} experiment_ids; there are {len(experiment_ids)}.")
-    known = [int(id) for id in experiment_ids if id.isdecimal() and len(id) <= _LONGEST_ID]
+    known = limits.experiment_numbers(experiment_ids)
     return run_records.datasets_read(tx, known, _MOST_DATASETS) if known else []
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from stile.kernel.errors import Invalid
@@ -26,6 +27,7 @@ ALIAS_LENGTH = 255
 RUNS_PER_PAGE = 50_000
 POINTS_PER_PAGE = 25_000
 INT64 = 2**63
+_ID_LENGTH = 18  # digits that surely fit 64 bits
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][\w-]{0,255}", re.ASCII)
 _KEY = re.compile(r"[\w.\- /:]*")
@@ -94,6 +96,16 @@ def check_batch(metrics: int, params: int, tags: int) -> None:
     total = metrics + params + tags
     if total > ITEMS_PER_BATCH:
         raise Invalid(f"A batch logging request can contain at most {ITEMS_PER_BATCH} items. Got {total} items.")
+
+
+def experiment_number(experiment_id: str) -> int | None:
+    """The number in an experiment's id; None when no experiment can have this id."""
+    return int(experiment_id) if experiment_id.isdecimal() and len(experiment_id) <= _ID_LENGTH else None
+
+
+def experiment_numbers(experiment_ids: Iterable[str]) -> list[int]:
+    """The numbers of several experiments, each once, in order; ids that can be no experiment's are left out."""
+    return sorted({number for id in experiment_ids if (number := experiment_number(id)) is not None})
 
 
 def check_int64(what: str, value: int) -> None:

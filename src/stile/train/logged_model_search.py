@@ -8,7 +8,7 @@ import msgspec
 
 from stile.kernel.errors import Invalid
 from stile.store.database import Tx
-from stile.train import logged_model_records, search_sql
+from stile.train import limits, logged_model_records, search_sql
 from stile.train.filters import Clause, Vocabulary, parse_filter, parse_orders
 from stile.train.logged_model_records import LoggedModel
 from stile.train.run_keys import marks
@@ -68,7 +68,7 @@ def search(
     """
     if not 0 < max_results <= MOST:
         raise Invalid(f"Invalid value {max_results} for parameter 'max_results': it must be 1 to {MOST}.")
-    experiments = sorted({int(e) for e in experiment_ids if e.isdecimal() and len(e) < 19})
+    experiments = limits.experiment_numbers(experiment_ids)
     clauses = parse_filter(filter, WORDS)
     joins: list[Part] = []
     keys: list[SortKey] = []
@@ -98,16 +98,8 @@ def search(
     token = search_sql.read_token(page_token, question)
     if token is not None:
         where.append(search_sql.beyond(keys, token.values))
-    rows = tx.all(
-        f"SELECT m.id, {', '.join(key.expression for key in keys)} "
-        f"FROM logged_models m {' '.join(j.sql for j in joins)} "
-        f"WHERE {' AND '.join(part.sql for part in where)} ORDER BY {search_sql.order_by(keys)} LIMIT ?",
-        [*(value for part in (*joins, *where) for value in part.params), max_results + 1],
-    )
-    following = ""
-    if len(rows) > max_results:
-        rows = rows[:max_results]
-        following = search_sql.write_token(question, 0, rows[-1][1:])
+    asked = search_sql.select("m.id", "logged_models m", joins, where, keys, most=max_results)
+    rows, following = search_sql.page(tx.all(*asked), keys, most=max_results, question=question)
     return ModelPage(models=logged_model_records.load(tx, [row[0] for row in rows]), next_page_token=following)
 
 
@@ -121,7 +113,8 @@ def _condition(clause: Clause) -> Part:
     if clause.op in ("IS NULL", "IS NOT NULL"):
         negation = "NOT " if clause.op == "IS NULL" else ""
         return Part(f"{negation}EXISTS (SELECT 1 FROM {table} t WHERE t.model = m.id AND t.key = ?)", (clause.key,))
-    inner = search_sql.comparison("t.value", clause.op, clause.value)
+    compared = search_sql.metric if clause.entity == "metric" else search_sql.comparison
+    inner = compared("t.value", clause.op, clause.value)
     return Part(
         f"EXISTS (SELECT 1 FROM {table} t WHERE t.model = m.id AND t.key = ? AND {inner.sql})",
         (clause.key, *inner.params),

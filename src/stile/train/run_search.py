@@ -21,7 +21,6 @@ from stile.store.database import Tx
 from stile.train import limits, run_keys, run_records, search_sql
 from stile.train.filters import Clause, Order, Vocabulary, parse_filter, parse_orders
 from stile.train.run_keys import marks
-from stile.train.run_records import Logged
 from stile.train.run_values import Run
 from stile.train.search_sql import Part, SortKey
 
@@ -72,13 +71,6 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     next_page_token: str = ""
 
 
-class LoggedPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The same as rows, for answers with many runs."""
-
-    found: Logged
-    next_page_token: str = ""
-
-
 class RowPage(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers of some of the runs asked for, and the tokens that lead on and back ('' where there is no more)."""
 
@@ -119,28 +111,6 @@ def search(
         after=page_token,
     )  # fmt: skip
     return RunPage(runs=run_records.load(tx, found.rows), next_page_token=found.following)
-
-
-def logged(
-    tx: Tx,
-    *,
-    experiment_ids: Sequence[str],
-    filter: str = "",
-    view: View = "ACTIVE_ONLY",
-    max_results: int = 1000,
-    order_by: Sequence[str] = (),
-    page_token: str = "",
-) -> LoggedPage:
-    """``search``, with what was logged left as rows.
-
-    Raises:
-        Invalid: as in ``search``.
-    """
-    found = rows(
-        tx, experiment_ids=experiment_ids, filter=filter, view=view, max_results=max_results, order_by=order_by,
-        after=page_token,
-    )  # fmt: skip
-    return LoggedPage(found=run_records.logged(tx, found.rows), next_page_token=found.following)
 
 
 def rows(
@@ -208,7 +178,7 @@ def _resolved(
     tx: Tx, experiment_ids: Sequence[str], view: View, clauses: Sequence[Clause], orders: Sequence[Order]
 ) -> _Query | None:
     """The question with keys as numbers; None when it is plain that nothing can match."""
-    experiments = tuple(sorted({int(e) for e in experiment_ids if e.isdecimal() and len(e) < 19}))
+    experiments = tuple(limits.experiment_numbers(experiment_ids))
     if not experiments:
         return None
     conditions = []

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from stile.kernel.errors import Invalid
+from stile.store.database import Row
 from stile.train.filters import Value
 
 _INDEXED = 100
@@ -112,6 +113,28 @@ def beyond(keys: Sequence[SortKey], values: Sequence[Any]) -> Part:
     if len(keys) > 1:  # says the same again, in a form that lets an index begin at the right place
         sql, params = f"{keys[0].expression} {'>=' if keys[0].ascending else '<='} ? AND {sql}", (values[0], *params)
     return Part(sql, params)
+
+
+def select(
+    columns: str, table: str, joins: Sequence[Part], where: Sequence[Part], keys: Sequence[SortKey], *, most: int
+) -> tuple[str, list[Any]]:
+    """The statement of a page of at most ``most`` rows, and one more to know whether there is a next page.
+
+    Its rows have ``columns`` first and then the values of ``keys``. ``where`` has at least one part.
+    """
+    statement = (
+        f"SELECT {columns}, {', '.join(key.expression for key in keys)} FROM {table} "
+        f"{' '.join(join.sql for join in joins)} WHERE {' AND '.join(part.sql for part in where)} "
+        f"ORDER BY {order_by(keys)} LIMIT ?"
+    )
+    return statement, [*(value for part in (*joins, *where) for value in part.params), most + 1]
+
+
+def page(rows: list[Row], keys: Sequence[SortKey], *, most: int, question: str) -> tuple[list[Row], str]:
+    """The rows of a page that ``select`` asked for, and the token of the next one; '' when there is none."""
+    if len(rows) <= most:
+        return rows, ""
+    return rows[:most], write_token(question, 0, rows[most - 1][-len(keys) :])
 
 
 def question(*parts: Any) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from stile.kernel.errors import Invalid
 from stile.store.database import Tx
-from stile.train import search_sql, trace_records
+from stile.train import limits, search_sql, trace_records
 from stile.train.filters import Clause, Order, Vocabulary, parse_filter, parse_orders
 from stile.train.run_keys import marks
 from stile.train.search_sql import Part, SortKey
@@ -72,7 +72,7 @@ def search(
     """
     if not 0 < max_results <= MOST:
         raise Invalid(f"Invalid value {max_results} for parameter 'max_results': it must be 1 to {MOST}.")
-    experiments = sorted({int(e) for e in experiment_ids if e.isdecimal() and len(e) < 19})
+    experiments = limits.experiment_numbers(experiment_ids)
     clauses = parse_filter(filter, WORDS)
     joins, keys = _sorting(parse_orders(order_by, WORDS))
     if not experiments:
@@ -86,15 +86,8 @@ def search(
         where.append(search_sql.beyond(keys, token.values))
         if keys[0].expression == "t.at":  # said once more, so that the index leads straight there
             where.append(Part(f"t.at {'>=' if keys[0].ascending else '<='} ?", (token.values[0],)))
-    rows = tx.all(
-        f"SELECT t.id, {', '.join(key.expression for key in keys)} FROM traces t {' '.join(j.sql for j in joins)} "
-        f"WHERE {' AND '.join(part.sql for part in where)} ORDER BY {search_sql.order_by(keys)} LIMIT ?",
-        [*(value for part in (*joins, *where) for value in part.params), max_results + 1],
-    )
-    following = ""
-    if len(rows) > max_results:
-        rows = rows[:max_results]
-        following = search_sql.write_token(question, 0, rows[-1][1:])
+    asked = search_sql.select("t.id", "traces t", joins, where, keys, most=max_results)
+    rows, following = search_sql.page(tx.all(*asked), keys, most=max_results, question=question)
     return TracePage(traces=trace_records.load(tx, [row[0] for row in rows]), next_page_token=following)
 
 

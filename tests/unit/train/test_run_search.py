@@ -192,21 +192,6 @@ def test_page_size_is_refused_when_out_of_bounds(db: SqliteDatabase, size: int) 
         db.read(lambda tx: run_search.search(tx, experiment_ids=["0"], max_results=size))
 
 
-def test_metric_order_walks_the_index_instead_of_sorting_all(filled: SqliteDatabase, engine: str) -> None:
-    if engine != "sqlite":
-        pytest.skip("the words of a plan differ; that one belongs to SQLite")
-    plan = filled.read(
-        lambda tx: tx.all(
-            "EXPLAIN QUERY PLAN SELECT r.id FROM latest o CROSS JOIN runs r WHERE o.experiment IN (?) AND o.key = ? "
-            "AND r.id = o.run AND o.value IS NOT NULL ORDER BY o.value DESC LIMIT 10",
-            (0, 1),
-        )
-    )
-    text = " ".join(str(row[3]) for row in plan)
-    assert "latest_by_value" in text
-    assert "TEMP B-TREE" not in text
-
-
 def test_experiments_are_found_by_name_and_tag(db: SqliteDatabase) -> None:
     for index in range(5):
         tags = {"team": "vision"} if index % 2 else {}

@@ -15,7 +15,7 @@ from stile.protocols.mlflow.experiments import view
 from stile.protocols.mlflow.table import routes
 from stile.protocols.mlflow.wire import MetricIn, Pair, decode, done, need, reply
 from stile.store.database import Tx
-from stile.train import limits, metric_history, run_search, runs
+from stile.train import limits, metric_history, run_records, run_search, runs
 from stile.train.points import Point
 from stile.train.run_values import InputDataset
 
@@ -261,18 +261,18 @@ async def _search(call: Call) -> Response:
     body = decode(await call.body(), _Search)
 
     def work(tx: Tx) -> bytes:
-        page = run_search.logged(
+        page = run_search.rows(
             tx,
             experiment_ids=body.experiment_ids,
             filter=body.filter,
             view=view(body.run_view_type),
             max_results=body.max_results,
             order_by=body.order_by,
-            page_token=body.page_token,
+            after=body.page_token,
         )
-        out: wire.Json = {"runs": wire.runs(page.found)}
-        if page.next_page_token:
-            out["next_page_token"] = page.next_page_token
+        out: wire.Json = {"runs": wire.runs(run_records.logged(tx, page.rows))}
+        if page.following:
+            out["next_page_token"] = page.following
         return msgspec.json.encode(out)
 
     return Response(await call.read(work), media_type="application/json")
