@@ -8,6 +8,7 @@ version is that view, so a later upload over the original changes nothing that w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 from stile.govern import aliases as alias_records
 from stile.govern import model_records, version_records
@@ -19,7 +20,7 @@ from stile.kernel.canonical import digest_of
 from stile.kernel.errors import Exists, Guarded, Invalid, Missing
 from stile.people import use_cases
 from stile.store.database import Tx
-from stile.train import artifacts, limits, logged_models, runs
+from stile.train import artifacts, limits, logged_model_records, logged_models, runs
 from stile.train.artifact_paths import RESERVED, SCHEME, checked_path, is_remote, ours
 
 __all__ = ["AliasMove", "ModelFile", "ModelVersion", "RegisteredModel"]
@@ -146,7 +147,7 @@ def create_version(
     if model_id and not run_id:
         run_id = logged_models.get(tx, model_id).source_run_id
     made_by = _run_of(tx, root)
-    if run_id and root and made_by != run_id and not source.startswith("models:/") and "/models/m-" not in root:
+    if run_id and root and made_by != run_id and not source.startswith("models:/"):
         raise Invalid(
             f"Invalid model version source: the files at {source[:200]!r} are not in the folder of run {run_id}. "
             "Give the run that made them, or the address of this run's own files."
@@ -370,13 +371,21 @@ def resolve(tx: Tx, source: str) -> str:
 
 
 def _run_of(tx: Tx, root: str) -> str:
-    """The run in whose folder ``root`` lies; '' when it is in none's."""
+    """The run in whose folder, or in whose logged model's folder, ``root`` lies; '' when it is in none's."""
     segments = root.split("/")
-    for index, segment in enumerate(segments[1:]):
-        if segment == "artifacts" and runs.exists(tx, segments[index]):
-            base = ours(runs.info(tx, segments[index]).artifact_uri)
-            if base is not None and f"{root}/".startswith(f"{base}/"):
-                return segments[index]
+    for name, below in pairwise(segments):
+        if below != "artifacts":
+            continue
+        model = logged_model_records.find(tx, name)
+        if model is not None:
+            run_id, uri = model.source_run_id, model.artifact_uri
+        elif runs.exists(tx, name):
+            run_id, uri = name, runs.info(tx, name).artifact_uri
+        else:
+            continue
+        base = ours(uri)
+        if base is not None and f"{root}/".startswith(f"{base}/"):
+            return run_id
     return ""
 
 

@@ -227,3 +227,24 @@ def test_search_finds_by_name_tag_and_number_over_pages(db: SqliteDatabase, mode
         lambda tx: registry_search.search_models(tx, filter="tags.kind = 'x'", order_by=["name DESC"])
     )
     assert [each.name for each in found_models.models] == ["c", "b", "a"]
+
+
+def test_files_are_registered_with_the_run_they_lie_with(db: SqliteDatabase, model: str, logged: str) -> None:
+    def create(source: str, run_id: str = "") -> str:
+        return db.write(
+            lambda tx: registry.create_version(tx, name=model, source=source, by="ann", run_id=run_id).run_id
+        )
+
+    one, other = (db.write(lambda tx: runs.create(tx, experiment_id="0", by="ann")).info for _ in range(2))
+    maker = db.read(lambda tx: logged_models.get(tx, logged)).source_run_id
+    assert create(f"{one.artifact_uri}/model") == one.run_id
+    assert create(f"{one.artifact_uri}/model", one.run_id) == one.run_id
+    assert create(f"mlflow-artifacts:/0/models/{logged}/artifacts", maker) == maker
+    for source in (
+        f"{one.artifact_uri}/model",
+        f"{one.artifact_uri}/models/m-1/artifacts",  # a folder that only looks like a logged model's
+        f"mlflow-artifacts:/0/models/{logged}/artifacts",
+        "mlflow-artifacts:/somewhere/else",
+    ):
+        with pytest.raises(Invalid, match="not in the folder of run"):
+            create(source, other.run_id)
