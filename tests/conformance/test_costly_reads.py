@@ -90,7 +90,7 @@ def test_a_costly_search_says_what_to_narrow_in_mlflows_words(
     def work(tx: Tx, **_: Any) -> Any:
         raise TooSlow("This took longer than 30 s and was stopped. Narrow the question.", limit_s=30)
 
-    monkeypatch.setattr(run_search, "logged", work)
+    monkeypatch.setattr(run_search, "rows", work)
     answer = httpx.post(f"{server.url}/api/2.0/mlflow/runs/search", json={"experiment_ids": ["0"]})
     assert answer.status_code == 400, "clients send a 503 again, which would make it worse"
     assert answer.json()["error_code"] == "INVALID_PARAMETER_VALUE"
@@ -108,7 +108,7 @@ def test_a_search_is_stopped_when_its_client_hangs_up(server: RunningServer, mon
         finally:
             ended.set()
 
-    monkeypatch.setattr(run_search, "logged", work)
+    monkeypatch.setattr(run_search, "rows", work)
     with httpx.Client(base_url=server.url, timeout=0.6) as client, pytest.raises(httpx.ReadTimeout):
         client.post("/api/2.0/mlflow/runs/search", json={"experiment_ids": ["0"]})
     assert begun.is_set()
