@@ -27,7 +27,8 @@ SOURCES = [
     "mlflow-artifacts:/../../etc", "mlflow-artifacts:/%2e%2e/etc", "mlflow-artifacts:///etc", "mlflow-artifacts://evil.example/etc",
     "mlflow-artifacts:/a/../../etc", "mlflow-artifacts:/a#/../../etc/..", "mlflow-artifacts:/", "models:/", "models:/m-../../etc", "models:/x/..",
     "models:/case@champion", "runs:/", "runs:/../../etc", "sqlite:///x.db", "\\\\evil\\share", "data:text/plain,x", "javascript:alert(1)", "\x00",
-    "ssh://evil.example/x", "jar:file:///etc!/x", "mlflow-artifacts:/a\n/b", "local:///etc",
+    "ssh://evil.example/x", "jar:file:///etc!/x", "mlflow-artifacts:/a\n/b", "local:///etc", "models:/case/" + "9" * 5000,
+    "models:/case/\u0663",
 ]  # fmt: skip
 LOCATIONS = ["mlflow-artifacts:/../../etc", "mlflow-artifacts:/registry/1/1", "mlflow-artifacts:/a?x=/../../etc", "mlflow-artifacts:/a#/../..", "a\nb",
              "mlflow-artifacts:/registry", "x" * 3000, "mlflow-artifacts:/%2e%2e/x"]  # fmt: skip

@@ -146,6 +146,35 @@ def test_logged_models_are_found_and_carry_metrics(client: MlflowClient, linear:
     assert _code(raised) == "RESOURCE_DOES_NOT_EXIST"
 
 
+def test_logged_models_are_compared_on_a_dataset(client: MlflowClient) -> None:
+    experiment = mlflow.set_experiment("measured").experiment_id
+    made = {name: mlflow.initialize_logged_model(name=name).model_id for name in ("one", "two", "three")}
+    with mlflow.start_run() as run:
+        for name, dataset, digest, at, value in (
+            ("one", "val", "d1", 1, 0.7), ("one", "val", "d2", 2, 0.9), ("one", "test", "d3", 3, 0.1),
+            ("two", "val", "d1", 1, 0.8), ("two", "test", "d3", 3, 0.5), ("three", "test", "d3", 3, 0.3),
+        ):  # fmt: skip
+            client.log_metric(
+                run.info.run_id, "auc", value, timestamp=at, dataset_name=dataset, dataset_digest=digest,
+                model_id=made[name],
+            )  # fmt: skip
+
+    def found(filter: str | None = None, datasets: list[dict[str, str]] | None = None, **order: str) -> list[str]:
+        by = [{"field_name": "metrics.auc", "ascending": False, **order}]
+        models = mlflow.search_logged_models(
+            [experiment], filter_string=filter, datasets=datasets, order_by=by, output_format="list"
+        )
+        return [model.name for model in models]
+
+    assert found() == ["two", "three", "one"]  # by the newest value, whatever it was measured on
+    assert found(dataset_name="val") == ["one", "two", "three"]
+    assert found(dataset_name="val", dataset_digest="d1") == ["two", "one", "three"]
+    assert found("metrics.auc > 0.6", [{"dataset_name": "val", "dataset_digest": "d1"}]) == ["two", "one"]
+    assert found("metrics.auc > 0.4", [{"dataset_name": "test", "dataset_digest": "d3"}]) == ["two"]
+    assert found("metrics.auc > 0.75", [{"dataset_name": "val", "dataset_digest": "d1"}]) == ["two"]
+    assert found(datasets=[{"dataset_name": "val", "dataset_digest": "d2"}]) == ["one"]
+
+
 def test_registry_remembers_what_it_is_told(client: MlflowClient, linear: LogisticRegression) -> None:
     client.create_registered_model("book", tags={"kind": "x"}, description="first")
     with pytest.raises(MlflowException) as raised:
@@ -198,6 +227,15 @@ def test_copy_of_a_version_has_the_same_digest(
     )
     assert one == two != ""
     assert copied.name == "copies"
+
+
+def test_version_made_of_another_comes_from_the_same_run(client: MlflowClient, linear: LogisticRegression) -> None:
+    first = client.get_model_version("linear", "1")
+    second = mlflow.register_model("models:/linear/1", "promoted")
+    assert (second.run_id, second.model_id) == (first.run_id, first.model_id)
+    assert first.run_id
+    found = client.search_model_versions(f"run_id = '{first.run_id}' AND version_number = '1' AND name = 'promoted'")
+    assert [version.name for version in found] == ["promoted"]
 
 
 def test_registered_files_cannot_be_written_over(

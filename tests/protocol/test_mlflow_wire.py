@@ -1,10 +1,11 @@
-"""Metric messages: what is packed on the way in, what is rendered on the way out."""
+"""Messages: fields by either of their names; metrics packed on the way in and rendered on the way out."""
 
 from __future__ import annotations
 
 import json
 import math
 
+import msgspec
 import pytest
 
 from stile.kernel.errors import Invalid
@@ -44,3 +45,35 @@ def test_values_are_numbers_however_they_are_spelled() -> None:
 def test_a_value_is_refused_when_it_is_no_number(value: object) -> None:
     with pytest.raises(Invalid):
         wire.pieces([wire.MetricIn(key="m", value=value)])  # type: ignore[arg-type]
+
+
+class _Part(msgspec.Struct):
+    source_type: str = ""
+
+
+class _Asked(msgspec.Struct):
+    run_id: str = ""
+    max_results: int = 10
+    tags: dict[str, str] = {}
+    parts: list[_Part] = []
+    key: str = ""
+
+
+_SNAKE = '{"run_id": "r", "max_results": "5", "tags": {"runId": "x"}, "parts": [{"source_type": "s"}], "key": "k"}'
+_CAMEL = '{"runId": "r", "maxResults": 5, "tags": {"runId": "x"}, "parts": [{"sourceType": "s"}], "key": "k"}'
+
+
+@pytest.mark.parametrize("body", [_SNAKE, _CAMEL, json.dumps(_SNAKE), json.dumps(_CAMEL)])
+def test_fields_go_by_either_name_and_keys_of_a_map_stay(body: str) -> None:
+    wanted = _Asked(run_id="r", max_results=5, tags={"runId": "x"}, parts=[_Part("s")], key="k")
+    assert wire.decode(body.encode(), _Asked) == wanted
+
+
+def test_the_name_of_the_protocol_counts_when_both_are_sent() -> None:
+    assert wire.decode(b'{"runId": "no", "run_id": "r", "key": null}', _Asked) == _Asked(run_id="r")
+
+
+@pytest.mark.parametrize("body", [b'"{"', b'"1"', b'"[]"', b'"\\"x\\""', b"[]", b"null", b"3"])
+def test_what_is_no_message_is_refused(body: bytes) -> None:
+    with pytest.raises(Invalid):
+        wire.decode(body, _Asked)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stile.govern import adoption_records, model_records, registry, version_records
+from stile.govern import adoption_records, model_records, prompts, registry, version_records
 from stile.govern.registry import STAGES
 from stile.kernel.canonical import digest_of
 from stile.kernel.errors import Invalid, Missing, StileError
@@ -18,8 +18,6 @@ from stile.store.database import Tx
 from stile.train import artifacts, limits
 from stile.train.artifact_paths import RESERVED, is_remote
 from stile.train.moving.values import MovedRegistered, MovedVersion, Omission
-
-_PROMPT = "mlflow.prompt.is_prompt"
 
 
 class AdoptedModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +107,7 @@ def _version(tx: Tx, name: str, model: int, given: MovedVersion, *, by: str) -> 
 def _without_files(tx: Tx, name: str, given: MovedVersion) -> list[Omission]:
     """What to tell when a version came without files that should have been here."""
     found = registry.version(tx, name, given.version)
-    if found.files or not given.source or is_remote(given.source) or _PROMPT in given.tags:
+    if found.files or not given.source or is_remote(given.source) or prompts.MARK in given.tags:
         return []
     return [Omission(what="files", name=f"{name} v{given.version}", why=f"no files were found at {given.source}")]
 

@@ -7,11 +7,12 @@ version is that view, so a later upload over the original changes nothing that w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 
 from stile.govern import aliases as alias_records
-from stile.govern import model_records, version_records
+from stile.govern import model_records, prompts, version_records
 from stile.govern.aliases import GUARDED, AliasMove
 from stile.govern.model_records import RegisteredModel
 from stile.govern.registry_events import ModelCreated, VersionRegistered, VersionTagDropped, VersionTagSet
@@ -25,6 +26,9 @@ from stile.train.artifact_paths import RESERVED, SCHEME, checked_path, is_remote
 
 __all__ = ["AliasMove", "ModelFile", "ModelVersion", "RegisteredModel"]
 
+_VERSION = re.compile(r"[0-9]{1,15}")
+
+LATEST = "latest"
 STAGES = ("None", "Staging", "Production", "Archived")
 
 
@@ -61,8 +65,15 @@ def model(tx: Tx, name: str) -> RegisteredModel:
 
 
 def models(tx: Tx) -> list[RegisteredModel]:
-    """Every registered model, by name."""
-    return model_records.of_rows(tx, tx.all(f"SELECT {model_records.COLUMNS} FROM registered_models m ORDER BY m.name"))
+    """Every registered model that is no prompt, by name."""
+    rows = tx.all(f"SELECT {model_records.COLUMNS} FROM registered_models m ORDER BY m.name")
+    return [found for found in model_records.of_rows(tx, rows) if not prompts.is_prompt(found.tags)]
+
+
+def is_prompt(tx: Tx, name: str) -> bool:
+    """Whether there is a registered model of this name and it is a prompt."""
+    found = model_records.find(tx, name)
+    return found is not None and prompts.is_prompt(found.tags)
 
 
 def rename_model(tx: Tx, name: str, new_name: str) -> RegisteredModel:
@@ -133,13 +144,18 @@ def create_version(
 
     ``source`` is ``models:/<model id>``, ``models:/<name>/<version>``, ``runs:/<run id>/<path>``,
     ``mlflow-artifacts:/<path>``, or the address of a remote store, which is kept and never opened.
+    A version made of another one comes from the same run and logged model. A version of a prompt has no files:
+    its source is one of ``prompts.PLACEHOLDERS``.
 
     Raises:
         Missing: there is no such model.
         Invalid: the source is none of these, or lies with another run than the one it is said to come from.
     """
     row = model(tx, name).row
-    root = resolve(tx, source)
+    root = _prompt_source(source) if prompts.is_prompt(tags or {}) else resolve(tx, source)
+    copied = _copied(tx, source)
+    if copied is not None:
+        run_id, model_id = run_id or copied.run_id, model_id or copied.model_id
     if not run_id and source.startswith("runs:/"):
         run_id = source[len("runs:/") :].partition("/")[0]
     if not model_id and source.startswith("models:/m-"):
@@ -265,13 +281,18 @@ def alias_history(tx: Tx, name: str) -> list[AliasMove]:
 
 
 def by_alias(tx: Tx, name: str, alias: str) -> ModelVersion:
-    """The version an alias names.
+    """The version an alias names; ``latest``, which nobody can set, names the newest.
 
     Raises:
-        Missing: there is no such model.
+        Missing: there is no such model, or it has no versions when the latest is asked for.
         Invalid: the model has no such alias.
     """
-    model(tx, name)
+    found = model(tx, name)
+    if alias.lower() == LATEST:
+        newest = version_records.newest(tx, found.row)
+        if newest is None:
+            raise Missing(f"Latest version not found for model {name}.")
+        return newest
     number = alias_records.of_model(tx, name).get(alias)
     if number is None:
         raise Invalid(f"Registered model alias {alias} not found.")
@@ -353,7 +374,7 @@ def resolve(tx: Tx, source: str) -> str:
         first, _, rest = source[len("models:/") :].partition("/")
         if first.startswith("m-"):
             return _below(logged_models.get(tx, first).artifact_uri, rest)
-        if rest.isdecimal():
+        if _VERSION.fullmatch(rest):
             found = version(tx, first, int(rest))
             return found.snapshot or found.root
         raise Invalid(
@@ -368,6 +389,22 @@ def resolve(tx: Tx, source: str) -> str:
         f"Invalid model version source: {source[:200]!r}. It must be a models:/, runs:/ or mlflow-artifacts:/ address, "
         "or the address of a remote store. Paths on the server or on a client are not accepted."
     )
+
+
+def _prompt_source(source: str) -> str:
+    if source not in prompts.PLACEHOLDERS:
+        raise Invalid(
+            f"Invalid prompt source: {source[:200]!r}. A prompt has no files; give {prompts.PLACEHOLDERS[1]!r}."
+        )
+    return ""
+
+
+def _copied(tx: Tx, source: str) -> ModelVersion | None:
+    """The version that ``source`` names, if it is the address of one."""
+    name, _, number = source.removeprefix("models:/").partition("/")
+    if not source.startswith("models:/") or not _VERSION.fullmatch(number):
+        return None
+    return version_records.find(tx, name, int(number))
 
 
 def _run_of(tx: Tx, root: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stile.govern import model_records, version_records
+from stile.govern import model_records, prompts, version_records
 from stile.govern.model_records import RegisteredModel
 from stile.govern.version_records import ModelVersion
 from stile.kernel.errors import Invalid
@@ -17,8 +17,6 @@ from stile.train.search_sql import Part, SortKey
 
 MODELS_MOST = 1000
 VERSIONS_MOST = 200_000
-
-_PROMPT = "mlflow.prompt.is_prompt"  # clients add "and this is not 'true'", by which they mean "not a prompt"
 
 _ENTITIES: dict[str, Entity] = {
     "tags": "tag", "tag": "tag", "attributes": "attribute", "attribute": "attribute", "attr": "attribute",
@@ -36,6 +34,7 @@ _VERSION_WORDS = Vocabulary(
         "creation_timestamp": "number", "last_updated_timestamp": "number",
     },
     aliases={"version": "version_number", "source": "source_path"},
+    quotable=("version_number",),
 )  # fmt: skip
 _VERSION_COLUMNS = {
     "name": "m.name",
@@ -142,7 +141,7 @@ def _condition(clause: Clause, source: _Source) -> Part:
     if clause.op in ("IS NULL", "IS NOT NULL"):
         negation = "NOT " if clause.op == "IS NULL" else ""
         return Part(f"{negation}EXISTS (SELECT 1 FROM {source.tags} AND t.key = ?)", (clause.key,))
-    if clause.key == _PROMPT and clause.op == "!=":
+    if clause.key == prompts.MARK and clause.op == "!=":  # clients mean "not a prompt" by it: has no such tag, too
         return Part(
             f"NOT EXISTS (SELECT 1 FROM {source.tags} AND t.key = ? AND t.value = ?)", (clause.key, clause.value)
         )

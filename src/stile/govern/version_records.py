@@ -120,6 +120,12 @@ def add(
     )
 
 
+def newest(tx: Tx, model: int) -> ModelVersion | None:
+    """The version of a model that was registered last, if it has one."""
+    rows = tx.all(f"SELECT {COLUMNS} FROM {FROM} WHERE v.model = ? ORDER BY v.version DESC LIMIT 1", (model,))
+    return next(iter(of_rows(tx, rows)), None)
+
+
 def set_description(tx: Tx, model: int, version: int, description: str) -> None:
     """What is special about it."""
     tx.run(

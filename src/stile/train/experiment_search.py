@@ -51,11 +51,10 @@ def search(
     if not 0 < max_results <= MOST:
         raise Invalid(f"Invalid value {max_results} for parameter 'max_results': it must be 1 to {MOST}.")
     clauses = parse_filter(filter, WORDS)
-    keys = [
-        SortKey(_COLUMNS[order.key], order.ascending)
-        for order in parse_orders(order_by, WORDS)
-        if order.entity == "attribute"
-    ]
+    orders = parse_orders(order_by, WORDS)
+    if any(order.entity != "attribute" for order in orders):
+        raise Invalid("Experiments can be ordered by attributes only.")
+    keys = [SortKey(_COLUMNS[order.key], order.ascending) for order in orders]
     if not keys:
         keys.append(SortKey("e.updated_at", False))
     if not any(key.expression == "e.id" for key in keys):

@@ -46,6 +46,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+_WHOLE = re.compile(r"[0-9]{1,15}")
 _ORDER = re.compile(
     r"""\s*(?P<name>[A-Za-z_][\w\-/]*(?:\.(?:`[^`]*`|"[^"]*"|[\w\-/.:]+))?|`[^`]*`|"[^"]*")(?:\s+(?P<way>\S+))?\s*""",
     re.VERBOSE,
@@ -97,6 +98,7 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
         aliases: other names of attributes.
         datasets: attributes of datasets, when that entity is known.
         spans: attributes of spans, when that entity is known; ``attributes.<key>`` is always one more.
+        quotable: attributes whose numbers may also be written in quotes.
     """
 
     entities: Mapping[str, Entity]
@@ -104,6 +106,7 @@ class Vocabulary(msgspec.Struct, frozen=True, kw_only=True):
     aliases: Mapping[str, str] = {}
     datasets: tuple[str, ...] = ()
     spans: tuple[str, ...] = ()
+    quotable: tuple[str, ...] = ()
 
 
 class _Token(msgspec.Struct, frozen=True):
@@ -214,6 +217,8 @@ def _clause(tokens: list[_Token], at: int, words: Vocabulary, text: str) -> tupl
         return msgspec.structs.replace(clause, value=value), at
     right = _take(tokens, at, text, "a value")
     kind = kind_of(clause, words)
+    if right.kind == "string" and entity == "attribute" and key in words.quotable:
+        right = _Token("number" if _WHOLE.fullmatch(right.text[1:-1]) else "string", right.text[1:-1], right.at)
     if kind == "number" or (kind == "any" and (right.kind == "number" or op in _NUMBER_OPS[2:])):
         if right.kind != "number" or not math.isfinite(float(right.text)):
             raise _wrong(f"Expected a number for {entity} {key!r}, but found {right.text[:80]}.", right, "number")

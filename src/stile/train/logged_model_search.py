@@ -15,6 +15,7 @@ from stile.train.run_keys import marks
 from stile.train.search_sql import Part, SortKey
 
 MOST = 1000
+MOST_DATASETS = 100
 _COLUMNS = {
     "name": "m.name",
     "model_id": "m.model_id",
@@ -38,11 +39,19 @@ WORDS = Vocabulary(
 _TABLES = {"metric": "logged_model_metrics", "param": "logged_model_params", "tag": "logged_model_tags"}
 
 
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset that metrics were measured on; every digest of it when none is given."""
+
+    dataset_name: str
+    dataset_digest: str = ""
+
+
 class ModelOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """One sort key as the client sends it."""
+    """One sort key as the client sends it; a metric counts as measured on ``on`` when that is given."""
 
     field_name: str
     ascending: bool = True
+    on: Measured | None = None
 
 
 class ModelPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,11 +66,15 @@ def search(
     *,
     experiment_ids: Sequence[str],
     filter: str = "",
+    datasets: Sequence[Measured] = (),
     max_results: int = 100,
     order_by: Sequence[ModelOrder] = (),
     page_token: str = "",
 ) -> ModelPage:
     """Logged models of some experiments that satisfy a filter; by default the newest first.
+
+    With ``datasets``, the filter's metrics are those measured on one of them; a filter without metrics
+    then finds the models that have any such metric.
 
     Raises:
         Invalid: the filter, an order, the page size or the token cannot be used; says why.
@@ -69,6 +82,8 @@ def search(
     if not 0 < max_results <= MOST:
         raise Invalid(f"Invalid value {max_results} for parameter 'max_results': it must be 1 to {MOST}.")
     experiments = limits.experiment_numbers(experiment_ids)
+    if len(datasets) > MOST_DATASETS:
+        raise Invalid(f"There are {len(datasets)} datasets; at most {MOST_DATASETS} are taken.")
     clauses = parse_filter(filter, WORDS)
     joins: list[Part] = []
     keys: list[SortKey] = []
@@ -77,12 +92,14 @@ def search(
         if order.entity == "attribute":
             keys.append(SortKey(_COLUMNS[order.key], wanted.ascending))
         elif order.entity == "metric":
+            measured = _measured([wanted.on] if wanted.on else [])
             joins.append(
                 Part(
-                    "LEFT JOIN (SELECT model, MAX(value) AS value FROM logged_model_metrics "
-                    "WHERE key = ? GROUP BY model) "
-                    f"k{index} ON k{index}.model = m.id",
-                    (order.key,),
+                    "LEFT JOIN (SELECT t.model, t.value, ROW_NUMBER() OVER "
+                    "(PARTITION BY t.model ORDER BY t.at DESC, t.step DESC, t.run_id) AS place "
+                    f"FROM logged_model_metrics t WHERE t.key = ?{measured.sql}) "
+                    f"k{index} ON k{index}.model = m.id AND k{index}.place = 1",
+                    (order.key, *measured.params),
                 )
             )
             keys.append(SortKey(f"CASE WHEN k{index}.value IS NULL THEN 1 ELSE 0 END"))
@@ -93,8 +110,16 @@ def search(
     if not experiments:
         return ModelPage(models=[])
     where = [Part(f"m.experiment IN ({marks(experiments)}) AND m.lifecycle = 'active'", tuple(experiments))]
-    where += [_condition(clause) for clause in clauses]
-    question = search_sql.question(experiments, filter, list(order_by))
+    measured = _measured(datasets)
+    where += [_condition(clause, measured) for clause in clauses]
+    if datasets and not any(clause.entity == "metric" for clause in clauses):
+        where.append(
+            Part(
+                f"EXISTS (SELECT 1 FROM logged_model_metrics t WHERE t.model = m.id{measured.sql})",
+                measured.params,
+            )
+        )
+    question = search_sql.question(experiments, filter, list(datasets), list(order_by))
     token = search_sql.read_token(page_token, question)
     if token is not None:
         where.append(search_sql.beyond(keys, token.values))
@@ -103,7 +128,22 @@ def search(
     return ModelPage(models=logged_model_records.load(tx, [row[0] for row in rows]), next_page_token=following)
 
 
-def _condition(clause: Clause) -> Part:
+def _measured(datasets: Sequence[Measured]) -> Part:
+    """The condition, on rows ``t`` of metrics, that they were measured on one of the datasets, if there are any."""
+    if not datasets:
+        return Part("")
+    one = [
+        Part("t.dataset_name = ? AND t.dataset_digest = ?", (each.dataset_name, each.dataset_digest))
+        if each.dataset_digest
+        else Part("t.dataset_name = ?", (each.dataset_name,))
+        for each in datasets
+    ]
+    return Part(
+        f" AND ({' OR '.join(part.sql for part in one)})", tuple(value for part in one for value in part.params)
+    )
+
+
+def _condition(clause: Clause, measured: Part) -> Part:
     if clause.entity == "attribute":
         value = clause.value
         if clause.key == "status" and isinstance(value, str) and not value.startswith("LOGGED_MODEL_"):
@@ -113,9 +153,10 @@ def _condition(clause: Clause) -> Part:
     if clause.op in ("IS NULL", "IS NOT NULL"):
         negation = "NOT " if clause.op == "IS NULL" else ""
         return Part(f"{negation}EXISTS (SELECT 1 FROM {table} t WHERE t.model = m.id AND t.key = ?)", (clause.key,))
-    compared = search_sql.metric if clause.entity == "metric" else search_sql.comparison
-    inner = compared("t.value", clause.op, clause.value)
+    is_metric = clause.entity == "metric"
+    inner = (search_sql.metric if is_metric else search_sql.comparison)("t.value", clause.op, clause.value)
+    on = measured if is_metric else Part("")
     return Part(
-        f"EXISTS (SELECT 1 FROM {table} t WHERE t.model = m.id AND t.key = ? AND {inner.sql})",
-        (clause.key, *inner.params),
+        f"EXISTS (SELECT 1 FROM {table} t WHERE t.model = m.id AND t.key = ? AND {inner.sql}{on.sql})",
+        (clause.key, *inner.params, *on.params),
     )

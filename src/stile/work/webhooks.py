@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from stile.govern import registry
 from stile.govern.events import DecisionTaken, PromotionProposed
 from stile.govern.registry_events import AliasMoved, ModelCreated, VersionRegistered, VersionTagDropped, VersionTagSet
 from stile.kernel.errors import Invalid, Missing
@@ -176,7 +177,13 @@ def subscribe(subscriptions: Subscriptions) -> None:
 
 def _model_created(tx: Tx, event: ModelCreated, at: int) -> None:
     data = {"name": event.model, "tags": event.tags, "description": event.description or None}
-    announce(tx, "registered_model.created", data, at)
+    _announce_of_model(tx, "registered_model.created", data, at)
+
+
+def _announce_of_model(tx: Tx, what: str, data: dict[str, Any], at: int) -> None:
+    """Prompts share the registry with models; who asked to hear of models does not hear of prompts."""
+    if not registry.is_prompt(tx, data["name"]):
+        announce(tx, what, data, at)
 
 
 def _version_created(tx: Tx, event: VersionRegistered, at: int) -> None:
@@ -188,25 +195,25 @@ def _version_created(tx: Tx, event: VersionRegistered, at: int) -> None:
         "tags": event.tags,
         "description": event.description or None,
     }
-    announce(tx, "model_version.created", data, at)
+    _announce_of_model(tx, "model_version.created", data, at)
 
 
 def _tag_set(tx: Tx, event: VersionTagSet, at: int) -> None:
     data = {"name": event.model, "version": str(event.version), "key": event.key, "value": event.value}
-    announce(tx, "model_version_tag.set", data, at)
+    _announce_of_model(tx, "model_version_tag.set", data, at)
 
 
 def _tag_dropped(tx: Tx, event: VersionTagDropped, at: int) -> None:
     data = {"name": event.model, "version": str(event.version), "key": event.key}
-    announce(tx, "model_version_tag.deleted", data, at)
+    _announce_of_model(tx, "model_version_tag.deleted", data, at)
 
 
 def _alias_moved(tx: Tx, event: AliasMoved, at: int) -> None:
     data = {"name": event.model, "alias": event.alias}
     if event.version:
-        announce(tx, "model_version_alias.created", data | {"version": str(event.version)}, at)
+        _announce_of_model(tx, "model_version_alias.created", data | {"version": str(event.version)}, at)
     else:
-        announce(tx, "model_version_alias.deleted", data, at)
+        _announce_of_model(tx, "model_version_alias.deleted", data, at)
 
 
 def _promotion_proposed(tx: Tx, event: PromotionProposed, at: int) -> None:

@@ -15,7 +15,7 @@ from stile.protocols.mlflow.wire import Pair, decode, done, need, reply
 from stile.store.database import Tx
 from stile.train import artifacts, logged_model_search, logged_models
 from stile.train.artifact_paths import checked_path, ours
-from stile.train.logged_model_search import ModelOrder
+from stile.train.logged_model_search import Measured, ModelOrder
 
 _STATUS_NUMBERS = {1: "LOGGED_MODEL_PENDING", 2: "LOGGED_MODEL_READY", 3: "LOGGED_MODEL_UPLOAD_FAILED"}
 
@@ -35,7 +35,12 @@ class _Change(msgspec.Struct):
     tags: list[Pair] = []
 
 
-class _OrderIn(msgspec.Struct):
+class _DatasetIn(msgspec.Struct):
+    dataset_name: str = ""
+    dataset_digest: str = ""
+
+
+class _OrderIn(_DatasetIn):
     field_name: str = ""
     ascending: bool = True
 
@@ -43,9 +48,16 @@ class _OrderIn(msgspec.Struct):
 class _Search(msgspec.Struct):
     experiment_ids: list[str] = []
     filter: str = ""
+    datasets: list[_DatasetIn] = []
     max_results: int = 100
     order_by: list[_OrderIn] = []
     page_token: str = ""
+
+
+def _on(given: _DatasetIn) -> Measured | None:
+    if not given.dataset_name:
+        return None
+    return Measured(dataset_name=given.dataset_name, dataset_digest=given.dataset_digest)
 
 
 def _of(pairs: list[Pair]) -> dict[str, str]:
@@ -143,8 +155,9 @@ async def _search(call: Call) -> Response:
             tx,
             experiment_ids=body.experiment_ids,
             filter=body.filter,
+            datasets=[on for on in map(_on, body.datasets) if on is not None],
             max_results=body.max_results,
-            order_by=[ModelOrder(field_name=o.field_name, ascending=o.ascending) for o in body.order_by],
+            order_by=[ModelOrder(field_name=o.field_name, ascending=o.ascending, on=_on(o)) for o in body.order_by],
             page_token=body.page_token,
         )
         out: wire.Json = {"models": [_message(tx, found) for found in page.models]}

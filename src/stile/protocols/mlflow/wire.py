@@ -1,7 +1,8 @@
 """The forms of MLflow's messages: requests decoded leniently, answers built from our values.
 
 Bodies are JSON renderings of protocol buffers: unknown fields are ignored, 64-bit numbers come as
-numbers or text, NaN and infinities as text, null means not given.
+numbers or text, NaN and infinities as text, null means not given, and a field may be named as in the
+protocol (``run_id``) or in camel case (``runId``). Old clients send the whole as a text in JSON.
 Source: ``mlflow/protos/service.proto`` and ``model_registry.proto`` of MLflow 3.
 """
 
@@ -12,12 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import repeat
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from starlette.responses import Response
 
 from stile.kernel.errors import Invalid
+from stile.store.database import Row
 from stile.train.artifacts import ListedEntry
 from stile.train.experiment_records import Experiment
 from stile.train.limits import check_time
@@ -75,9 +77,50 @@ def pieces(metrics: Iterable[MetricIn]) -> dict[str, Piece]:
     return {key: _piece(found) for key, found in by_key.items()}
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _decoder(kind: type[T]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind, strict=False)
+
+
+@lru_cache(maxsize=256)
+def _snakes(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """The fields of a message whose names differ in camel case, and what they are when they were not sent."""
+    return tuple(
+        (field.name, field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory())
+        for field in msgspec.structs.fields(kind)
+        if "_" in field.name
+    )
+
+
+@lru_cache(maxsize=256)
+def _camels(kind: Any) -> tuple[bytes, ...]:
+    """The names, as quoted in JSON, that fields of a message and of its parts have in camel case only."""
+    found: dict[bytes, None] = {}
+    for name, inner in _fields(kind).items():
+        if "_" in name:
+            found[f'"{_camel(name)}"'.encode()] = None
+        found.update(dict.fromkeys(_camels(inner)))
+    return tuple(found)
+
+
+@lru_cache(maxsize=256)
+def _fields(kind: Any) -> dict[str, Any]:
+    """The fields of a message, and the message each is made of (None when it is made of none)."""
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return {}
+    return {field.name: _message_in(field.type) for field in msgspec.structs.fields(kind)}
+
+
+def _message_in(annotated: Any) -> Any:
+    if isinstance(annotated, type) and issubclass(annotated, msgspec.Struct):
+        return annotated
+    inner = (_message_in(argument) for argument in get_args(annotated))
+    return next((found for found in inner if found is not None), None)
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
 
 def decode(body: bytes, kind: type[T]) -> T:
@@ -88,11 +131,14 @@ def decode(body: bytes, kind: type[T]) -> T:
     """
     try:
         decoded: T = _decoder(kind).decode(body or b"{}")
-        return decoded
     except msgspec.ValidationError:
-        return _without_nulls(body, kind)
+        return _leniently(body, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"The body is not valid JSON: {error}.") from error
+    for name, unset in _snakes(kind):
+        if getattr(decoded, name) != unset:
+            return decoded  # who names one field as in the protocol names all of them so
+    return _leniently(body, kind) if any(name in body for name in _camels(kind)) else decoded
 
 
 def number(value: float | str) -> float:
@@ -161,68 +207,91 @@ def experiment(found: Experiment) -> Json:
     }
 
 
-def run_info(info: RunInfo) -> Json:
+class InfoOut(msgspec.Struct, gc=False):
     """A RunInfo message."""
-    out: Json = {
-        "run_id": info.run_id,
-        "run_uuid": info.run_id,
-        "run_name": info.name,
-        "experiment_id": info.experiment_id,
-        "user_id": info.user_id,
-        "status": info.status,
-        "start_time": info.start_time,
-        "artifact_uri": info.artifact_uri,
-        "lifecycle_stage": info.lifecycle,
-    }
-    if info.end_time is not None:
-        out["end_time"] = info.end_time
-    return out
+
+    run_id: str
+    run_uuid: str
+    run_name: str
+    experiment_id: str
+    user_id: str
+    status: str
+    start_time: int
+    artifact_uri: str
+    lifecycle_stage: str
+    end_time: int | msgspec.UnsetType = msgspec.UNSET
 
 
-def run(found: Run) -> Json:
+class _Data(msgspec.Struct, gc=False):
+    metrics: list[MetricOut]
+    params: list[Pair]
+    tags: list[Pair]
+
+
+class RunOut(msgspec.Struct, gc=False):
     """A Run message."""
-    return _run(
-        found.info,
-        (
-            [MetricOut(m.key, float_out(m.value), m.at, m.step) for m in found.metrics],
-            [Pair(key, value) for key, value in found.params],
-            [Pair(key, value) for key, value in found.tags],
-        ),
-        found.datasets,
-        found.models,
+
+    info: InfoOut
+    data: _Data
+    inputs: Json | msgspec.Raw
+    outputs: Json | msgspec.Raw
+
+
+_NO_INPUTS = msgspec.Raw(b'{"dataset_inputs":[],"model_inputs":[]}')
+_NO_OUTPUTS = msgspec.Raw(b'{"model_outputs":[]}')
+
+
+def run_info(info: RunInfo) -> InfoOut:
+    """A RunInfo message."""
+    return _info(msgspec.structs.astuple(info))
+
+
+def run(found: Run) -> RunOut:
+    """A Run message."""
+    metrics = [MetricOut(m.key, float_out(m.value), m.at, m.step) for m in found.metrics]
+    data = _Data(metrics, [Pair(*each) for each in found.params], [Pair(*each) for each in found.tags])
+    return _run(run_info(found.info), data, found.datasets, found.models)
+
+
+def runs(found: Iterable[Logged], next_page_token: str = "") -> bytearray:
+    """The answer with some runs, made of rows and encoded in parts: each while its rows are at hand."""
+    parts = (
+        [
+            _run(_info(info), _Data(*data), datasets, models)
+            for info, data, datasets, models in gathered(part, _latest, _pairs)
+        ]
+        for part in found
     )
+    return _in_parts(b'{"runs":[]', parts, next_page_token)
 
 
-def runs(found: Logged) -> list[Json]:
-    """Run messages, made of rows."""
-    return [_run(*one) for one in gathered(found, _latest, Pair)]
+def _latest(
+    key: str, values: Sequence[float | None], steps: Sequence[int], times: Sequence[int]
+) -> Iterable[MetricOut]:
+    sent: Iterable[Any] = ("NaN" if value is None else value for value in values) if None in values else values
+    return map(MetricOut, repeat(key), sent, times, steps)
 
 
-def _latest(key: str, value: float | None, step: int, at: int) -> MetricOut:
-    return MetricOut(key, "NaN" if value is None else value, at, step)
+def _pairs(key: str, values: Sequence[str]) -> Iterable[Pair]:
+    return map(Pair, repeat(key), values)
 
 
-def _run(
-    info: RunInfo,
-    data: tuple[list[MetricOut], list[Pair], list[Pair]],
-    datasets: list[InputDataset],
-    models: list[RunModel],
-) -> Json:
-    metrics, params, tags = data
-    out: Json = {
-        "info": run_info(info),
-        "data": {"metrics": metrics, "params": params, "tags": tags},
-        "inputs": {"dataset_inputs": [], "model_inputs": []},
-        "outputs": {"model_outputs": []},
-    }
-    if datasets:
-        out["inputs"]["dataset_inputs"] = [_dataset_input(dataset) for dataset in datasets]
-    if models:
-        read = [{"model_id": m.model_id} for m in models if m.direction == "input"]
-        made = [{"model_id": m.model_id, "step": m.step} for m in models if m.direction == "output"]
-        out["inputs"]["model_inputs"] = read
-        out["outputs"]["model_outputs"] = made
-    return out
+def _info(row: Row) -> InfoOut:
+    """A RunInfo message of the fields of a ``RunInfo``."""
+    _, run_id, experiment, name, user_id, status, start_time, end_time, artifact_uri, lifecycle, _ = row
+    return InfoOut(
+        run_id, run_id, name, str(experiment), user_id, status, start_time, artifact_uri, lifecycle,
+        msgspec.UNSET if end_time is None else end_time,
+    )  # fmt: skip
+
+
+def _run(info: InfoOut, data: _Data, datasets: list[InputDataset], models: list[RunModel]) -> RunOut:
+    if not datasets and not models:
+        return RunOut(info, data, _NO_INPUTS, _NO_OUTPUTS)
+    read = [{"model_id": m.model_id} for m in models if m.direction == "input"]
+    made = [{"model_id": m.model_id, "step": m.step} for m in models if m.direction == "output"]
+    inputs = {"dataset_inputs": [_dataset_input(dataset) for dataset in datasets], "model_inputs": read}
+    return RunOut(info, data, inputs, {"model_outputs": made})
 
 
 def _dataset_input(found: InputDataset) -> Json:
@@ -265,12 +334,20 @@ def points(key: str, columns: Columns, run_id: str = "") -> Sequence[MetricOut]:
 
 def metrics(found: Sequence[MetricOut], next_page_token: str = "") -> bytearray:
     """The answer with some points, encoded in parts so that other threads get their turn in between."""
-    out = bytearray(b'{"metrics":[]')
-    for start in range(0, len(found), _PART):
+    parts = (found[start : start + _PART] for start in range(0, len(found), _PART))
+    return _in_parts(b'{"metrics":[]', parts, next_page_token)
+
+
+def _in_parts(empty: bytes, parts: Iterable[Sequence[Any]], next_page_token: str) -> bytearray:
+    """The answer that begins with ``empty``, which ends in an empty list: the parts are put into it, one by one."""
+    out = bytearray(empty)
+    filled = False
+    for part in parts:
         end = len(out) - 1
-        _encode_into(found[start : start + _PART], out, end if start else end - 1)
-        if start:
+        _encode_into(part, out, end if filled else end - 1)
+        if filled:
             out[end] = _COMMA  # was the bracket that ended the part before
+        filled = True
     if next_page_token:
         out += b',"next_page_token":' + _encode(next_page_token)
     out += b"}"
@@ -330,13 +407,30 @@ def _piece(metrics: list[MetricIn]) -> Piece:
     return piece(Columns(times, [metric.step for metric in metrics], values))
 
 
-def _without_nulls(body: bytes, kind: type[T]) -> T:
+def _leniently(body: bytes, kind: type[T]) -> T:
     try:
-        return msgspec.convert(_stripped(msgspec.json.decode(body)), kind, strict=False)
+        sent = msgspec.json.decode(body)
+        if isinstance(sent, str):
+            sent = msgspec.json.decode(sent)
+        return msgspec.convert(_named(_stripped(sent), kind), kind, strict=False)
     except msgspec.ValidationError as error:
         raise Invalid(f"Invalid value for a parameter supplied: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"The body is not valid JSON: {error}.") from error
+
+
+def _named(value: Any, kind: Any) -> Any:
+    """What was sent, with fields of messages named as in the protocol; what maps hold is left alone."""
+    if isinstance(value, list):
+        return [_named(item, kind) for item in value]
+    if not isinstance(value, dict) or kind is None:
+        return value
+    fields = _fields(kind)
+    known = {_camel(name): name for name in fields}
+    renamed = {name: item for name, item in value.items() if name in fields}
+    for name, item in value.items():
+        renamed.setdefault(known.get(name, name), item)
+    return {name: _named(item, fields.get(name)) for name, item in renamed.items()}
 
 
 def _stripped(value: Any) -> Any:
