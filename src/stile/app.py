@@ -55,6 +55,7 @@ from stile.protocols.rest import webhooks as webhook_routes
 from stile.protocols.rest import work as work_routes
 from stile.protocols.rest.openapi import openapi_routes
 from stile.store import checkpoints
+from stile.store.blobs_arriving import ArrivingBlobs, Settling
 from stile.store.blobs_opening import LOCAL, open_blobs
 from stile.store.database import Database
 from stile.store.engines import open_database
@@ -67,6 +68,7 @@ from stile.work.webhook_delivery import Webhooks
 
 Engine = DbosBackground | InlineBackground
 _CHECKPOINT_EVERY_S = 30.0
+_SETTLE_EVERY_S = 3.0
 _SWITCH_S = 0.0001
 _LAUNCH_AFTER_S = 0.2  # the first answers go out before the engine for background work is imported
 
@@ -123,7 +125,7 @@ def build(
         raise
     try:
         _refuse_open_door(settings, db)
-        blobs = open_blobs(settings.artifacts, folder, plain_http=settings.artifacts_plain_http)
+        blobs = ArrivingBlobs(open_blobs(settings.artifacts, folder, plain_http=settings.artifacts_plain_http), db.read)
     except StileError:
         db.close()
         lock.close()
@@ -148,8 +150,12 @@ def build(
     def checkpoint() -> None:
         checkpoints.take(db, folder / "keys" / "ledger.key", folder / "checkpoints.txt")
 
+    def settle() -> None:
+        Settling(db, blobs).settle()
+
     def start() -> None:
         background.every("ledger-checkpoint", _CHECKPOINT_EVERY_S, checkpoint)
+        background.every("settling", _SETTLE_EVERY_S, settle)
         subscriptions.start()
         asyncio.get_running_loop().call_later(_LAUNCH_AFTER_S, background.launch)
 

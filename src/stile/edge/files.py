@@ -9,17 +9,52 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from starlette.responses import Response, StreamingResponse
 
 from stile.edge.call import Call
+from stile.kernel.canonical import digest_bytes
 from stile.kernel.errors import TooLarge
-from stile.store.blobs import BlobStore, BlobWriter, LocalBlobs
+from stile.store.blobs import BlobStore, BlobWriter
+from stile.store.database import Tx
 
 _IN_ONE_PIECE = 1 << 20
-_SMALL = 1 << 17
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _KIND = "application/octet-stream"
+
+
+class Received(NamedTuple):
+    """The body of a request.
+
+    Attributes:
+        digest, size: of it; the size in bytes.
+        content: the body itself while it is stored nowhere; None when it is in the blob store.
+    """
+
+    digest: str
+    size: int
+    content: bytes | None
+
+    def keep(self, tx: Tx, call: Call) -> None:
+        """Make sure that the content is as durable as the transaction that refers to it."""
+        if self.content is not None:
+            call.services.blobs.arrive(tx, self.digest, self.content)
+
+
+async def take(call: Call) -> Received:
+    """The body of a request, for a transaction that will refer to it and must call ``keep``.
+
+    Raises:
+        TooLarge: the body is larger than the server's limit for uploads. Nothing is kept.
+        Unavailable: it cannot be stored now. Nothing is kept.
+    """
+    length = call.request.headers.get("content-length", "")
+    if length.isdigit() and call.services.blobs.takes(int(length)):
+        content = await call.body(call.services.settings.max_upload_bytes)
+        return Received(digest_bytes(content), len(content), content)
+    digest, size = await receive(call, call.services.blobs)
+    return Received(digest, size, None)
 
 
 async def receive(call: Call, blobs: BlobStore, *, limit: int | None = None) -> tuple[str, int]:
@@ -65,14 +100,6 @@ def _write(writer: BlobWriter, content: bytearray) -> asyncio.Task[None]:
     return asyncio.create_task(asyncio.to_thread(writer.write, bytes(content)))
 
 
-def at_hand(blobs: BlobStore, digest: str, size: int) -> bytes | None:
-    """A small content of a store on this machine; None when it is large or a network away.
-
-    For work that is off the event loop already: such a content costs less than another change of threads.
-    """
-    return blobs.get(digest) if size <= _SMALL and isinstance(blobs, LocalBlobs) else None
-
-
 async def send(
     call: Call, digest: str, size: int, headers: Mapping[str, str], content: bytes | None = None
 ) -> Response:
@@ -83,7 +110,7 @@ async def send(
         digest: names the blob.
         size: its length in bytes.
         headers: sent as well.
-        content: what ``at_hand`` gave, to be read here when that was None.
+        content: what the store's ``at_hand`` gave, to be read here when that was None.
 
     Raises:
         Missing: there is no such blob.

@@ -8,7 +8,7 @@ from stile.edge.auth import Authenticator
 from stile.edge.live import Live
 from stile.kernel.ids import Ids
 from stile.kernel.settings import Settings
-from stile.store.blobs import BlobStore
+from stile.store.blobs_arriving import ArrivingBlobs
 from stile.store.database import Database
 from stile.work.background import Background
 from stile.work.webhook_delivery import Webhooks
@@ -20,7 +20,7 @@ class Services:
 
     settings: Settings
     db: Database
-    blobs: BlobStore
+    blobs: ArrivingBlobs
     background: Background
     live: Live
     authenticator: Authenticator

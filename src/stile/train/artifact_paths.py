@@ -15,7 +15,12 @@ RESERVED = "registry"
 """First segment of the registry's unchangeable views."""
 
 _LENGTH = 2000
-_DRIVE = re.compile(r"[A-Za-z]:")
+_REFUSED = re.compile(
+    r"/|[A-Za-z]:"  # absolute, or of a drive
+    r"|.*[\\%\x00-\x1f\x7f\ud800-\udfff]"
+    r"|(?:.*/)?\.{0,2}(?:/|\Z)",  # a segment that is empty, "." or ".."
+    re.DOTALL,
+)
 _REMOTE = re.compile(
     r"(s3|s3a|s3n|gs|wasbs?|abfss?|r2|b2|hdfs|viewfs|dbfs|https?|sftp|ftp|databricks|azureml|oss)://", re.I
 )
@@ -32,16 +37,7 @@ def checked_path(path: str, *, empty_allowed: bool = False) -> str:
         if empty_allowed:
             return path
         raise Invalid("Invalid path: it must not be empty.")
-    bad = (
-        len(path) > _LENGTH
-        or path.startswith("/")
-        or "\\" in path
-        or "%" in path
-        or _DRIVE.match(path) is not None
-        or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) <= 0xDFFF for c in path)
-        or any(segment in ("", ".", "..") for segment in path.split("/"))
-    )
-    if bad:
+    if len(path) > _LENGTH or _REFUSED.match(path):
         raise Invalid(f"Invalid path: {path[:100]!r}. Use a plain relative path such as 'model/MLmodel'.")
     return path
 

@@ -27,6 +27,7 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Protocol, cast
@@ -38,6 +39,8 @@ from stile.kernel.clock import Clock
 from stile.kernel.errors import Corrupt, Exists, Invalid, Missing
 from stile.store import ledger
 from stile.store.blobs import BlobStore, LocalBlobs
+from stile.store.blobs_arriving import ArrivingBlobs
+from stile.store.database import Tx
 from stile.store.offline import read_only
 from stile.store.snapshot import copy_database, counts, is_intact
 from stile.work.references import mentions, required, wanted
@@ -117,7 +120,7 @@ def back_up(
             "that address with --store."
         )
     now = clock.now_ms()
-    blobs = blobs or LocalBlobs(folder / "blobs", sweep=False)
+    kept = blobs or LocalBlobs(folder / "blobs", sweep=False)
     with _opened(target) as out, tempfile.TemporaryDirectory(dir=target.absolute().parent) as scratch:
         files = [_put(out, name, folder / name) for name in _PLAIN if (folder / name).is_file()]
         for name in (_WORK, _ROWS) if store == SQLITE else (_ROWS,):
@@ -131,12 +134,13 @@ def back_up(
             files.append(_put(out, name, copy))
             told("databases", 1)
         rows = Path(scratch) / _ROWS
-        digests, needed, size, root = _named(rows, blobs)
+        arrived = ArrivingBlobs(kept, partial(_asked, rows))  # small ones may still be among the rows
+        digests, needed, size, root = _named(rows, arrived)
         missing: list[str] = []
         for digest in sorted(digests):
             name = digest.removeprefix("sha256:")
             try:
-                copied = out.put(f"blobs/{name[:2]}/{name[2:]}", blobs.size(digest), blobs.chunks(digest))
+                copied = out.put(f"blobs/{name[:2]}/{name[2:]}", arrived.size(digest), arrived.chunks(digest))
             except Missing:
                 if digest in needed:
                     missing.append(digest)
@@ -207,6 +211,11 @@ def engine_copy() -> ModuleType:
     from stile.store import engine_copy as found  # noqa: PLC0415
 
     return found
+
+
+def _asked(rows: Path, question: Callable[[Tx], bytes | None]) -> bytes | None:
+    with read_only(rows) as tx:
+        return question(tx)
 
 
 def _named(rows: Path, blobs: BlobStore) -> tuple[set[str], set[str], int, str]:

@@ -14,6 +14,7 @@ from stile.govern import version_records
 from stile.kernel.clock import Clock
 from stile.store import ledger
 from stile.store.blobs import BlobStore
+from stile.store.blobs_arriving import ArrivingBlobs, Settling
 from stile.store.database import Database, Tx
 from stile.train import purge, purge_records, uploads
 from stile.train.artifact_paths import ours
@@ -59,7 +60,7 @@ def survey(db: Database, blobs: BlobStore, clock: Clock, wish: Wish) -> Collecti
     return Collection(purge=purged, uploads=unfinished, contents=len(loose), bytes=sum(loose.values()))
 
 
-def carry_out(db: Database, blobs: BlobStore, clock: Clock, wish: Wish, *, by: str) -> Collection:
+def carry_out(db: Database, blobs: ArrivingBlobs, clock: Clock, wish: Wish, *, by: str) -> Collection:
     """Do it; returns what went."""
     purged, _ = _purge_of(db, wish, clock.now_ms())
     done = Purge(kept=purged.kept)
@@ -80,6 +81,7 @@ def carry_out(db: Database, blobs: BlobStore, clock: Clock, wish: Wish, *, by: s
         blobs.drop_apart(id)  # its addresses have ended: no part comes any more
         db.write(partial(uploads.forget, id=id))
         collected.uploads += not finished
+    Settling(db, blobs).settle()  # what waits is in no listing
     before = _contents_before(clock, wish)
     digests = db.read(lambda tx: mentions(tx).digests)
     looked_at: dict[str, list[str]] = {}

@@ -77,7 +77,7 @@ SILENT = frozenset(
         "logged_models", "logged_model_metrics", "model_aliases", "alias_history", "gateways", "prediction_segments",
         "prediction_columns", "predictions", "outcomes", "accepted_outcomes", "feedback", "monitor_settings",
         "board_columns", "card_moves", "card_mentions", "inbox_done", "notifications", "work_dead_letters",
-        "work_servers", "uploads", "upload_parts", "transfer_keys",
+        "work_servers", "summaries_due", "uploads", "upload_parts", "transfer_keys", "arrivals",
         "traces", "spans", "trace_runs", "webhooks", "webhook_deliveries", "saved_views",
     }
 )  # fmt: skip

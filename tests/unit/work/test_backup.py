@@ -15,6 +15,7 @@ from stile.cli.root import stile
 from stile.client import Client
 from stile.kernel.clock import SystemClock
 from stile.kernel.errors import Corrupt, Exists, Invalid, Missing, StileError
+from stile.store.blobs_arriving import Settling
 from stile.store.snapshot import counts
 from stile.testing.server import running_server
 from stile.work.backup import MANIFEST, back_up, restore
@@ -34,6 +35,7 @@ def folder(tmp_path: Path) -> Path:
         with client.start_run("first") as run:
             run.log_metrics({"loss": 0.5})
             run.log_artifact(b"some content", "notes/a.txt")
+        Settling(server.services.db, server.services.blobs).settle()
     (data / "keys").mkdir(exist_ok=True)
     (data / "keys" / "ledger.key").write_bytes(b"k" * 32)
     return data

@@ -20,6 +20,7 @@ from stile.kernel.errors import Missing
 from stile.people import use_case_records
 from stile.store import ledger
 from stile.store.blobs import LocalBlobs
+from stile.store.blobs_arriving import ArrivingBlobs
 from stile.store.database import Database, Tx
 from stile.testing.server import RunningServer
 from stile.train import artifacts, experiments, logged_models, runs
@@ -31,7 +32,12 @@ HOUR = 3_600_000
 CLOCK = SystemClock()
 
 
-def a_run(db: Database, blobs: LocalBlobs, content: bytes, experiment: str = "0") -> str:
+@pytest.fixture
+def blobs(tmp_path: Path, db: Database) -> ArrivingBlobs:
+    return ArrivingBlobs(LocalBlobs(tmp_path / "blobs"), db.read)
+
+
+def a_run(db: Database, blobs: ArrivingBlobs, content: bytes, experiment: str = "0") -> str:
     """A run with a metric, a param, a tag and a file."""
     digest = blobs.put(content)
 
@@ -62,7 +68,7 @@ def rows(db: Database) -> dict[str, int]:
     return db.read(lambda tx: {table: tx.scalar(f"SELECT COUNT(*) FROM {table}") for table in tables})
 
 
-def test_nothing_is_left_of_deleted_runs_when_collected(db: Database, blobs: LocalBlobs, tmp_path: Path) -> None:
+def test_nothing_is_left_of_deleted_runs_when_collected(db: Database, blobs: ArrivingBlobs, tmp_path: Path) -> None:
     stays, goes = a_run(db, blobs, b"stays"), a_run(db, blobs, b"goes")
     before = rows(db)
     db.write(lambda tx: runs.delete(tx, goes))
@@ -84,7 +90,7 @@ def test_nothing_is_left_of_deleted_runs_when_collected(db: Database, blobs: Loc
     assert (again.purge.runs, again.contents) == ([], 0)
 
 
-def test_only_what_was_deleted_long_enough_goes_when_older_than_is_given(db: Database, blobs: LocalBlobs) -> None:
+def test_only_what_was_deleted_long_enough_goes_when_older_than_is_given(db: Database, blobs: ArrivingBlobs) -> None:
     first, second = a_run(db, blobs, b"one"), a_run(db, blobs, b"two")
     for run_id in (first, second):
         db.write(partial(runs.delete, run_id=run_id))
@@ -96,7 +102,7 @@ def test_only_what_was_deleted_long_enough_goes_when_older_than_is_given(db: Dat
     assert carry_out(db, blobs, CLOCK, Wish(), by="ana").purge.runs == []
 
 
-def test_a_single_run_goes_when_it_is_named_and_deleted(db: Database, blobs: LocalBlobs) -> None:
+def test_a_single_run_goes_when_it_is_named_and_deleted(db: Database, blobs: ArrivingBlobs) -> None:
     active, goes, other = (a_run(db, blobs, content) for content in (b"1", b"2", b"3"))
     for run_id in (goes, other):
         db.write(partial(runs.delete, run_id=run_id))
@@ -108,7 +114,9 @@ def test_a_single_run_goes_when_it_is_named_and_deleted(db: Database, blobs: Loc
         survey(db, blobs, CLOCK, Wish(runs=["nobody"]))
 
 
-def test_a_run_stays_when_a_version_or_evidence_refers_to_it(db: Database, blobs: LocalBlobs, tmp_path: Path) -> None:
+def test_a_run_stays_when_a_version_or_evidence_refers_to_it(
+    db: Database, blobs: ArrivingBlobs, tmp_path: Path
+) -> None:
     versioned, by_files, judged = (a_run(db, blobs, content) for content in (b"1", b"2", b"3"))
 
     def refer(tx: Tx) -> None:
@@ -132,7 +140,7 @@ def test_a_run_stays_when_a_version_or_evidence_refers_to_it(db: Database, blobs
     assert all(kept.why for kept in done.purge.kept)
 
 
-def test_an_experiment_goes_with_its_models_when_nothing_in_it_is_held(db: Database, blobs: LocalBlobs) -> None:
+def test_an_experiment_goes_with_its_models_when_nothing_in_it_is_held(db: Database, blobs: ArrivingBlobs) -> None:
     empty, holding = (
         db.write(partial(experiments.create, name=name, by="ana")).experiment_id for name in ("empty", "holding")
     )
@@ -154,7 +162,7 @@ def test_an_experiment_goes_with_its_models_when_nothing_in_it_is_held(db: Datab
 
 
 def test_contents_stay_when_they_are_young_kept_or_named_by_another(
-    db: Database, blobs: LocalBlobs, tmp_path: Path
+    db: Database, blobs: ArrivingBlobs, tmp_path: Path
 ) -> None:
     data = blobs.put(b"the points of a graph")
     graph = blobs.put(canonical_json({"data": data}))
@@ -169,7 +177,7 @@ def test_contents_stay_when_they_are_young_kept_or_named_by_another(
     assert not blobs.has(loose)
 
 
-def test_contents_come_back_when_somebody_needs_them_meanwhile(blobs: LocalBlobs, tmp_path: Path) -> None:
+def test_contents_come_back_when_somebody_needs_them_meanwhile(blobs: ArrivingBlobs, tmp_path: Path) -> None:
     named, stored = blobs.put(b"named"), blobs.put(b"stored")
     age(tmp_path)
     now = CLOCK.now_ms()
@@ -183,7 +191,7 @@ def test_contents_come_back_when_somebody_needs_them_meanwhile(blobs: LocalBlobs
     assert (blobs.get(named), blobs.get(stored)) == (b"named", b"stored")
 
 
-def test_contents_are_back_when_a_collection_was_killed(blobs: LocalBlobs, tmp_path: Path) -> None:
+def test_contents_are_back_when_a_collection_was_killed(blobs: ArrivingBlobs, tmp_path: Path) -> None:
     digest = blobs.put(b"needed")
 
     class Killed(BaseException):

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from stile.edge.call import Call
-from stile.edge.files import at_hand, receive, send
+from stile.edge.files import send, take
 from stile.edge.route import Route
 from stile.govern import registry
 from stile.kernel.errors import Invalid
@@ -34,11 +34,12 @@ async def _put(call: Call) -> Response:
     path = checked_path(call.path("path"))
     if not _is_small(call):
         await call.read(lambda tx: refuse_change(tx, path))  # before the body is taken in; and again below
-    digest, size = await receive(call, call.services.blobs)
+    body = await take(call)
 
     def work(tx: Tx) -> None:
         refuse_change(tx, path)
-        artifacts.bind(tx, path=path, digest=digest, size=size, by=call.principal.name)
+        body.keep(tx, call)
+        artifacts.bind(tx, path=path, digest=body.digest, size=body.size, by=call.principal.name)
 
     await call.write(work)
     return done()
@@ -122,7 +123,7 @@ async def _content(call: Call, find: Callable[[Tx], Artifact]) -> Response:
 
     def work(tx: Tx) -> tuple[Artifact, bytes | None]:
         found = find(tx)
-        return found, at_hand(blobs, found.digest, found.size)
+        return found, blobs.at_hand(tx, found.digest, found.size)
 
     found, content = await call.read(work)
     name = quote(found.path.rpartition("/")[2], safe="")

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from stile.edge.call import Call, json_response
-from stile.edge.files import receive, send
+from stile.edge.files import receive, send, take
 from stile.edge.route import Route
 from stile.edge.transfers import PATH, redeem
 from stile.govern import registry
@@ -37,14 +37,15 @@ async def _put(call: Call) -> Response:
     claim = await call.read(lambda tx: _begin(tx, call))
     if claim.act == "part":
         return await _put_part(call, claim)
-    digest, size = await receive(call, call.services.blobs)
+    body = await take(call)
 
     def work(tx: Tx) -> None:
         registry.refuse_change(tx, claim.what)
-        artifacts.bind(tx, path=claim.what, digest=digest, size=size, by=claim.by)
+        body.keep(tx, call)
+        artifacts.bind(tx, path=claim.what, digest=body.digest, size=body.size, by=claim.by)
 
     await call.write(work)
-    return _taken(digest, size)
+    return _taken(body.digest, body.size)
 
 
 def _begin(tx: Tx, call: Call) -> Claim:

@@ -126,7 +126,7 @@ def _load(tx: Tx, call: Call) -> RunData:
         run=run, experiment=experiments.get(tx, info.experiment_id), view=view, find=find,
         find_param=call.query("param")[:200], sizes=sizes, curves=_curves(tx, run, sizes, find, view), files=files,
         root=root, elsewhere="" if root else info.artifact_uri, models=_model_files(tx, run),
-        machine=_machine(call, files, root), registered=registered, evidence_digest=digest, evidence=evidence,
+        machine=_machine(tx, call, files, root), registered=registered, evidence_digest=digest, evidence=evidence,
         baseline=baseline, problem=problem, parent=_parent(tx, run), children=_children(tx, run),
         siblings=_siblings(tx, run),
     )  # fmt: skip
@@ -162,13 +162,13 @@ def _model_files(tx: Tx, run: Run) -> list[ModelFiles]:
     return found
 
 
-def _machine(call: Call, files: list[Artifact], root: str) -> dict[str, Any]:
+def _machine(tx: Tx, call: Call, files: list[Artifact], root: str) -> dict[str, Any]:
     """The description of the environment that our own client keeps with a run; empty when there is none."""
     file = next((file for file in files if file.path == f"{root}/{ENVIRONMENT_PATH}"), None)
     if file is None or file.size > _LARGEST_DESCRIPTION:
         return {}
     try:
-        found = msgspec.json.decode(call.services.blobs.get(file.digest))
+        found = msgspec.json.decode(call.services.blobs.get_within(tx, file.digest))
     except (Missing, msgspec.DecodeError):
         return {}
     return found if isinstance(found, dict) else {}
