@@ -151,7 +151,8 @@ async def _raw(call: Call) -> Response:
         headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}"
     else:
         media = "text/html" if kind == "html" else IMAGE_TYPES[name.lower().rpartition(".")[2]]
-    return StreamingResponse(call.services.blobs.chunks(file.digest), media_type=media, headers=headers)
+    chunks = await asyncio.to_thread(call.services.blobs.chunks, file.digest)
+    return StreamingResponse(chunks, media_type=media, headers=headers)
 
 
 ROUTES = [
