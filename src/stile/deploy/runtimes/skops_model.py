@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from stile.deploy.runtimes.allowed_types import TRUSTED, check_types
 from stile.deploy.runtimes.base import Scores, plain, positive_index
+from stile.deploy.runtimes.estimator_parts import parts
 from stile.deploy.signature import Signature, by_names, unnamed
 from stile.kernel.errors import Invalid, MissingExtra
 
@@ -116,34 +116,14 @@ def _takes_missing(model: Any) -> bool:
         return False
 
 
-def _parts(model: Any) -> Iterator[Any]:
-    """Every scikit-learn object inside ``model``, itself included."""
-    seen: set[int] = set()
-    waiting: list[Any] = [model]
-    while waiting:
-        item = waiting.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, dict):
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple):
-            waiting.extend(item)
-        elif isinstance(item, np.ndarray) and item.dtype == object:
-            waiting.extend(item.ravel().tolist())
-        elif type(item).__module__.startswith("sklearn."):
-            yield item
-            waiting.extend(getattr(item, "__dict__", {}).values())
-
-
 def _selects_by_name(model: Any) -> bool:
     """Whether a part picks its columns by name, which scikit-learn does in DataFrames only."""
-    return any(type(part).__name__ == "ColumnTransformer" for part in _parts(model))
+    return any(type(part).__name__ == "ColumnTransformer" for part in parts(model))
 
 
 def _forget_names(model: Any) -> None:
     """Names are checked against the signature before rows become an array; scikit-learn would warn at every row."""
-    for part in _parts(model):
+    for part in parts(model):
         getattr(part, "__dict__", {}).pop("feature_names_in_", None)
 
 

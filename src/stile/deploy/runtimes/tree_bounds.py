@@ -18,6 +18,7 @@ from zipfile import ZipFile
 import msgspec
 import numpy as np
 
+from stile.deploy.runtimes.estimator_parts import parts
 from stile.kernel.errors import Invalid
 
 _BROKEN = "The model file holds a tree whose nodes point outside of it, so it is not loaded. Log the model again."
@@ -46,23 +47,8 @@ def check_loaded(model: Any) -> None:
     Raises:
         Invalid: something points outside of what it belongs to.
     """
-    seen: set[int] = set()
-    waiting: list[Any] = [model]
-    while waiting:
-        item = waiting.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, dict):
-            waiting.extend(item.values())
-        elif isinstance(item, list | tuple | set):
-            waiting.extend(item)
-        elif isinstance(item, np.ndarray):
-            if item.dtype == object:
-                waiting.extend(item.ravel().tolist())
-        elif type(item).__module__.startswith("sklearn."):
-            _check_estimator(item)
-            waiting.extend(getattr(item, "__dict__", {}).values())
+    for part in parts(model):
+        _check_estimator(part)
 
 
 def _check_stored_tree(node: dict[str, Any], archive: ZipFile) -> None:
