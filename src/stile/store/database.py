@@ -27,7 +27,14 @@ Row = tuple[Any, ...]
 
 
 class Tx(Protocol):
-    """One transaction. Reads see one consistent state; writes see their own effect."""
+    """One transaction. Reads see one consistent state; writes see their own effect.
+
+    Attributes:
+        keys_at_once: for how many keys one statement should ask when there are many: few where a statement costs
+            next to nothing, so that what is read stays at hand; more where each takes a journey.
+    """
+
+    keys_at_once: int
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """Every row of the answer."""

@@ -26,6 +26,7 @@ class PostgresTx:
         "_clock", "_connection", "_cursor", "_ids", "_now", "_together", "_waiting",
         "broken", "emitted", "must_sync", "wrote",
     )  # fmt: skip
+    keys_at_once = 500
 
     def __init__(
         self,

