@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,10 @@ from govern_world import USE_CASE, fresh, propose, register, say
 
 from stile.govern import decision_records, decisions, registry
 from stile.store import ledger
-from stile.store.database import Database
+from stile.store.database import Database, Tx
+from stile.train import traces
+from stile.train.spans import Span
+from stile.train.trace_values import TraceDraft
 from stile.work import server_records
 
 pytestmark = pytest.mark.parametrize("engine", ["postgres"], indirect=True)
@@ -139,3 +144,35 @@ def test_work_is_shared_and_servers_leave_cleanly_when_told_to_stop(world: Datab
     assert [server.process.returncode for server in servers] == [0, 0]
     assert said == ["", ""]
     assert set(world.read(lambda tx: server_records.others(tx, "")).values()) <= {server_records.STOPPED}
+
+
+def test_a_trace_is_whole_when_its_spans_come_through_both_servers(open_db: Callable[[], Database]) -> None:
+    """What a trace is as a whole and its spans come in any order, from several processes of one application."""
+    both = [open_db(), open_db()]
+    for number in range(12):
+        trace = f"{number + 1:032x}"
+        begun = 1_700_000_000_000_000_000
+        spans = [
+            Span(
+                trace_id=trace, span_id=f"{place + 1:016x}", parent_id="" if place == 0 else f"{1:016x}",
+                name=f"step {place}", type="TOOL", status="OK", started=begun + place * 1_000_000,
+                ended=begun + (90 if place == 0 else place + 1) * 1_000_000, body="{}",
+            )
+            for place in range(8)
+        ]  # fmt: skip
+        draft = TraceDraft(
+            trace_id=f"tr-{trace}", experiment_id="0", state="OK", at=begun // 1_000_000, took=90,
+            metadata={"mlflow.trace.sizeStats": '{"num_spans": 8}'},
+        )  # fmt: skip
+        acts: list[Callable[[Tx], object]] = [
+            partial(traces.put_spans, experiment_id="0", given=[span], by="ana") for span in spans
+        ]
+        acts.append(partial(traces.start, draft=draft, by="ana"))
+        random.Random(number).shuffle(acts)
+        with ThreadPoolExecutor(len(acts)) as pool:
+            list(pool.map(lambda one: both[one[0] % 2].write(one[1]), enumerate(acts)))
+        (found,) = both[0].read(partial(traces.whole, trace_ids=[f"tr-{trace}"]))
+        assert [span.name for span in found.spans] == [f"step {place}" for place in range(8)]
+        assert found.complete
+        assert (found.info.state, found.info.at, found.info.took) == ("OK", begun // 1_000_000, 90)
+        assert found.info.tags["mlflow.trace.spansLocation"] == "TRACKING_STORE"
