@@ -64,6 +64,9 @@ one = client.create_model_version("net", run.info.artifact_uri + "/model", run_i
 two = client.create_model_version("net", "models:/" + model.model_id, run_id)
 three = client.create_model_version("net", "s3://bucket/elsewhere", run_id)
 client.delete_model_version("net", three.version)
+client.copy_model_version("models:/net/1", "a copy")
+client.copy_model_version("models:/a copy/1", "a copy+it, too")
+client.register_prompt("greet", "Hello {{name}}")
 client.set_registered_model_alias("net", "best", two.version)
 client.set_registered_model_alias("net", "champion", one.version)
 runs = [client.get_run(r.info.run_id) for e in (first, gone)
@@ -206,6 +209,11 @@ def compare(written: Written, url: str, tmp_path: Path) -> None:
 
         got_folder = Path(download_artifacts(f"models:/net/{number}", dst_path=str(local), tracking_uri=url))
         assert (got_folder / "weights.bin").read_bytes() == weights
+    for copy in ("a copy", "a copy+it, too"):
+        local = tmp_path / copy
+        got_folder = Path(download_artifacts(f"models:/{copy}/1", dst_path=str(local), tracking_uri=url))
+        assert (got_folder / "weights.bin").read_bytes() == weights
+    assert client.load_prompt("greet").template == "Hello {{name}}"
     registered = client.get_registered_model("net")
     assert (registered.description, registered.tags) == ("The net", {"tier": "gold"})
     assert {alias: int(number) for alias, number in registered.aliases.items()} == {"best": 2, "champion": 1}

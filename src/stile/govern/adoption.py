@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import msgspec
 
-from stile.govern import adoption_records, model_records, prompts, registry, version_records
+from stile.govern import adoption_records, model_records, registry, version_records
 from stile.govern.registry import STAGES
 from stile.kernel.canonical import digest_of
 from stile.kernel.errors import Invalid, Missing, StileError
 from stile.people import use_cases
 from stile.store import ledger
 from stile.store.database import Tx
-from stile.train import artifacts, limits
-from stile.train.artifact_paths import RESERVED, is_remote
+from stile.train import artifacts, limits, prompts
+from stile.train.artifact_paths import RESERVED, SCHEME, is_remote
 from stile.train.moving.values import MovedRegistered, MovedVersion, Omission
 
 
@@ -84,7 +84,7 @@ def _version(tx: Tx, name: str, model: int, given: MovedVersion, *, by: str) -> 
         if before.run_id == given.run_id and before.created_at == given.created_at:
             return False
         raise Invalid("Another version has this number here. Register the files under a new number, or another name.")
-    root = _root(tx, given.source)
+    root = _root(tx, given)
     snapshot = f"{RESERVED}/{model}/{given.version}" if root else ""
     files = artifacts.view(tx, source=root, target=snapshot) if root else []
     skip = len(snapshot) + 1
@@ -107,7 +107,7 @@ def _version(tx: Tx, name: str, model: int, given: MovedVersion, *, by: str) -> 
 def _without_files(tx: Tx, name: str, given: MovedVersion) -> list[Omission]:
     """What to tell when a version came without files that should have been here."""
     found = registry.version(tx, name, given.version)
-    if found.files or not given.source or is_remote(given.source) or prompts.MARK in given.tags:
+    if found.files or not given.source or is_remote(given.storage or given.source) or prompts.is_prompt(given.tags):
         return []
     return [Omission(what="files", name=f"{name} v{given.version}", why=f"no files were found at {given.source}")]
 
@@ -119,9 +119,12 @@ def _tags(tx: Tx, model: int, given: MovedVersion) -> None:
         version_records.set_tag(tx, model, given.version, key, value)
 
 
-def _root(tx: Tx, source: str) -> str:
+def _root(tx: Tx, given: MovedVersion) -> str:
     """The logical path of the files; '' when they are not here (a remote store, or files that were not taken)."""
+    place = given.storage or given.source
+    if place.startswith(f"{SCHEME}{RESERVED}/"):
+        return ""  # the registry of the other side: here another version may be under that number
     try:
-        return registry.resolve(tx, source)
+        return registry.resolve(tx, place)
     except (Invalid, Missing):
         return ""

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from stile.govern import aliases as alias_records
-from stile.govern import model_records, prompts, version_records
+from stile.govern import model_records, version_records
 from stile.govern.aliases import GUARDED, AliasMove
 from stile.govern.model_records import RegisteredModel
 from stile.govern.registry_events import ModelCreated, VersionRegistered, VersionTagDropped, VersionTagSet
@@ -21,7 +21,7 @@ from stile.kernel.canonical import digest_of
 from stile.kernel.errors import Exists, Guarded, Invalid, Missing
 from stile.people import use_cases
 from stile.store.database import Tx
-from stile.train import artifacts, limits, logged_model_records, logged_models, runs
+from stile.train import artifacts, limits, logged_model_records, logged_models, prompts, runs
 from stile.train.artifact_paths import RESERVED, SCHEME, checked_path, is_remote, ours
 
 __all__ = ["AliasMove", "ModelFile", "ModelVersion", "RegisteredModel"]
@@ -158,8 +158,7 @@ def create_version(
         run_id, model_id = run_id or copied.run_id, model_id or copied.model_id
     if not run_id and source.startswith("runs:/"):
         run_id = source[len("runs:/") :].partition("/")[0]
-    if not model_id and source.startswith("models:/m-"):
-        model_id = source[len("models:/") :].partition("/")[0]
+    model_id = model_id or _logged_model(source)
     if model_id and not run_id:
         run_id = logged_models.get(tx, model_id).source_run_id
     made_by = _run_of(tx, root)
@@ -372,7 +371,7 @@ def resolve(tx: Tx, source: str) -> str:
         return _below(base, path)
     if source.startswith("models:/"):
         first, _, rest = source[len("models:/") :].partition("/")
-        if first.startswith("m-"):
+        if _logged_model(source):
             return _below(logged_models.get(tx, first).artifact_uri, rest)
         if _VERSION.fullmatch(rest):
             found = version(tx, first, int(rest))
@@ -397,6 +396,12 @@ def _prompt_source(source: str) -> str:
             f"Invalid prompt source: {source[:200]!r}. A prompt has no files; give {prompts.PLACEHOLDERS[1]!r}."
         )
     return ""
+
+
+def _logged_model(source: str) -> str:
+    """The id of the logged model whose address ``source`` is; '' when it is none's. Registered models may begin so."""
+    first, _, rest = source.removeprefix("models:/").partition("/")
+    return first if source.startswith("models:/m-") and not _VERSION.fullmatch(rest) else ""
 
 
 def _copied(tx: Tx, source: str) -> ModelVersion | None:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from stile.govern import model_records, prompts, version_records
+from stile.govern import model_records, version_records
 from stile.govern.model_records import RegisteredModel
 from stile.govern.version_records import ModelVersion
 from stile.kernel.errors import Invalid
 from stile.store.database import Row, Tx
-from stile.train import search_sql
+from stile.train import prompts, search_sql
 from stile.train.filters import Clause, Entity, Vocabulary, parse_filter, parse_orders
 from stile.train.search_sql import Part, SortKey
 
@@ -127,6 +127,8 @@ def _search(
         if not any(key.expression == seen.expression for seen in keys):
             keys.append(key)
     where = [Part("1 = 1"), *(_condition(clause, source) for clause in clauses)]
+    if not any(_asks_for_prompts(clause) for clause in clauses):
+        where.append(_without(source, Clause(entity="tag", key=prompts.MARK, op="=", value="true")))
     question = search_sql.question(source.table, filter, list(order_by))
     token = search_sql.read_token(page_token, question)
     if token is not None:
@@ -142,11 +144,19 @@ def _condition(clause: Clause, source: _Source) -> Part:
         negation = "NOT " if clause.op == "IS NULL" else ""
         return Part(f"{negation}EXISTS (SELECT 1 FROM {source.tags} AND t.key = ?)", (clause.key,))
     if clause.key == prompts.MARK and clause.op == "!=":  # clients mean "not a prompt" by it: has no such tag, too
-        return Part(
-            f"NOT EXISTS (SELECT 1 FROM {source.tags} AND t.key = ? AND t.value = ?)", (clause.key, clause.value)
-        )
+        return _without(source, clause)
     inner = search_sql.comparison("t.value", clause.op, clause.value)
     return Part(f"EXISTS (SELECT 1 FROM {source.tags} AND t.key = ? AND {inner.sql})", (clause.key, *inner.params))
+
+
+def _without(source: _Source, clause: Clause) -> Part:
+    return Part(f"NOT EXISTS (SELECT 1 FROM {source.tags} AND t.key = ? AND t.value = ?)", (clause.key, clause.value))
+
+
+def _asks_for_prompts(clause: Clause) -> bool:
+    """Whether a clause is about prompts: searches that have none find models only, as MLflow's do."""
+    wanted = (("=", "true"), ("!=", "false"))
+    return clause.entity == "tag" and clause.key == prompts.MARK and (clause.op, clause.value) in wanted
 
 
 def _check_size(wanted: int, most: int) -> None:

@@ -5,6 +5,7 @@
     runs/RUN_ID.jsonl          {"run": MovedRun}, then {"series": MovedSeries} and {"file": MovedFile} lines
     models/MODEL_ID.jsonl      {"model": MovedModel}, then {"file": MovedFile} lines
     registered-models.jsonl    one MovedRegistered per line
+    folders.jsonl              {"uri": address, "file": MovedFile}: files of versions that no run and no model above has
     omissions.jsonl            what could not be exported, and why
     blobs/ab/cdef...           the files' content, named by its sha256
 
@@ -47,6 +48,7 @@ Told = Callable[[str, int], None]
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
+    uri: str = ""
     run: MovedRun | None = None
     model: MovedModel | None = None
     series: MovedSeries | None = None
@@ -69,6 +71,7 @@ def export(source: Source, folder: Path, told: Told) -> dict[str, int]:
         counts[what] += more
         told(what, counts[what])
 
+    uris: set[str] = set()
     experiments = source.experiments()
     _write_lines(folder / "experiments.jsonl", experiments)
     count("experiments", len(experiments))
@@ -77,6 +80,7 @@ def export(source: Source, folder: Path, told: Told) -> dict[str, int]:
             with _opened(folder / "models", model.model_id) as out:
                 _write(out, _Line(model=model))
                 count("files", _export_files(source, model, folder, out, omitted))
+            uris.add(model.artifact_uri)
             count("logged models")
         for run in source.runs(experiment):
             with _opened(folder / "runs", run.run_id) as out:
@@ -85,10 +89,19 @@ def export(source: Source, folder: Path, told: Told) -> dict[str, int]:
                     _write(out, _Line(series=series))
                     count("points", len(series.at))
                 count("files", _export_files(source, run, folder, out, omitted))
+            uris.add(run.artifact_uri)
             count("runs")
     registered = list(source.registered())
     _write_lines(folder / "registered-models.jsonl", registered)
     count("registered models", len(registered))
+    with (folder / "folders.jsonl").open("wb") as out:
+        for uri in _elsewhere(registered, uris):
+            try:
+                for found in source.folder(uri):
+                    _write(out, _Line(uri=uri, file=_keep(found, folder / "blobs")))
+                    count("files")
+            except NotHere as error:
+                omitted.append(Omission(what="files", name=uri, why=str(error)))
     _write_lines(folder / "omissions.jsonl", [*source.omissions(), *omitted])
     mark = {"format": FORMAT, "of": source.name, "counts": counts, "omitted": len(omitted)}
     (folder / MARK).write_bytes(msgspec.json.format(msgspec.json.encode(mark)) + b"\n")
@@ -145,11 +158,14 @@ class ExportSource:
         file = self._file("runs", owner.run_id) if isinstance(owner, MovedRun) else self._file("models", owner.model_id)
         for line in _read_lines(file, _Line):
             if line.file is not None:
-                found = line.file
-                yield FoundFile(path=found.path, size=found.size, read=self._reader(found.digest), digest=found.digest)
+                yield self._found(line.file)
 
     def folder(self, uri: str) -> Iterator[FoundFile]:
-        raise NotHere(f"the files at {uri} are not part of the export")
+        file = self._root / "folders.jsonl"
+        lines = [line for line in _read_lines(file, _Line) if line.uri == uri] if file.is_file() else []
+        if not lines:
+            raise NotHere(f"the files at {uri} are not part of the export")
+        return (self._found(line.file) for line in lines if line.file is not None)
 
     def omissions(self) -> list[Omission]:
         file = self._root / "omissions.jsonl"
@@ -158,6 +174,9 @@ class ExportSource:
     def _file(self, kind: str, name: str) -> Path:
         check_run_id(name)
         return self._root / kind / f"{name}.jsonl"
+
+    def _found(self, file: MovedFile) -> FoundFile:
+        return FoundFile(path=file.path, size=file.size, read=self._reader(file.digest), digest=file.digest)
 
     def _reader(self, digest: str) -> Callable[[], Iterator[bytes]]:
         name = digest.removeprefix("sha256:")
@@ -189,6 +208,17 @@ def _export_files(
     except NotHere as error:
         omitted.append(Omission(what="files", name=name, why=str(error)))
     return count
+
+
+def _elsewhere(registered: list[MovedRegistered], uris: set[str]) -> list[str]:
+    """Where files of versions are that are not below any of ``uris``."""
+    places = dict.fromkeys(version.storage or version.source for model in registered for version in model.versions)
+
+    def inside(place: str) -> bool:
+        parts = place.split("/")
+        return any("/".join(parts[:end]) in uris for end in range(1, len(parts) + 1))
+
+    return [place for place in places if place.startswith(SCHEME) and not inside(place)]
 
 
 def _keep(found: FoundFile, blobs: Path) -> MovedFile:

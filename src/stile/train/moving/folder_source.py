@@ -26,6 +26,7 @@ from stile.train.moving.values import (
     MovedSeries,
     MovedVersion,
     Omission,
+    copied_from,
 )
 
 _STATUSES: dict[Any, Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]] = {
@@ -186,7 +187,8 @@ class FolderSource:
                 continue
             source = str(meta.get("source") or "")
             yield MovedVersion(
-                version=int(meta["version"]), source=source, run_id=str(meta.get("run_id") or ""),
+                version=int(meta["version"]), source=source,
+                storage=copied_from(source, meta.get("storage_location")), run_id=str(meta.get("run_id") or ""),
                 run_link=str(meta.get("run_link") or ""),
                 model_id=str(meta.get("model_id") or "")
                 or (source[len("models:/") :] if source.startswith("models:/m-") else ""),

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from stile.client.session import Session
 from stile.kernel.errors import Missing, StileError
+from stile.train import prompts
 from stile.train.moving.values import (
     POINTS_PER_SERIES,
     FoundFile,
@@ -26,9 +27,12 @@ from stile.train.moving.values import (
     MovedVersion,
     NotHere,
     Omission,
+    copied_from,
+    is_copy,
 )
 
 _API = "/api/2.0/mlflow"
+_PROMPTS = f"tags.`{prompts.MARK}` = 'true'"
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _LARGEST = 1.7976931348623157e308
 
@@ -120,17 +124,18 @@ class ServerSource:
             return  # a server older than logged models
 
     def registered(self) -> Iterator[MovedRegistered]:
-        for one in self._got("registered-models/search", "registered_models", max_results=100):
-            name = one["name"]
+        names = [one["name"] for asked in ("", _PROMPTS) for one in self._found("registered-models", asked)]
+        for name in dict.fromkeys(names):
             full = self._session.get(f"{_API}/registered-models/get", name=name)["registered_model"]
+            is_prompt = prompts.is_prompt(_pairs(full.get("tags")))
             quoted = name.replace("'", "''")
-            versions = self._got("model-versions/search", "model_versions", filter=f"name='{quoted}'", max_results=1000)
+            versions = self._found("model-versions", f"name='{quoted}'" + (f" AND {_PROMPTS}" if is_prompt else ""))
             yield MovedRegistered(
                 name=name, description=full.get("description", ""),
                 created_at=int(full.get("creation_timestamp", 0)),
                 updated_at=int(full.get("last_updated_timestamp", 0)), tags=_pairs(full.get("tags")),
                 aliases={alias["alias"]: int(alias["version"]) for alias in full.get("aliases", [])},
-                versions=[_version(each) for each in versions],
+                versions=[self._version(each) for each in versions],
             )  # fmt: skip
 
     def files(self, owner: MovedRun | MovedModel) -> Iterator[FoundFile]:
@@ -191,6 +196,24 @@ class ServerSource:
         except StileError:
             return False  # a server that knows no traces has none
 
+    def _found(self, what: str, wanted: str) -> Iterator[Json]:
+        """What the registry finds; without being asked for prompts it keeps them to itself."""
+        return self._got(f"{what}/search", what.replace("-", "_"), filter=wanted or None, max_results=100)
+
+    def _version(self, given: Json) -> MovedVersion:
+        source = given.get("source", "")
+        asked = {"name": given["name"], "version": given["version"]}
+        told = self._session.get(f"{_API}/model-versions/get-download-uri", **asked) if is_copy(source) else {}
+        return MovedVersion(
+            version=int(given["version"]), source=source,
+            storage=copied_from(source, told.get("artifact_uri")), run_id=given.get("run_id") or "",
+            run_link=given.get("run_link") or "",
+            model_id=given.get("model_id") or (source[len("models:/") :] if source.startswith("models:/m-") else ""),
+            description=given.get("description") or "", stage=given.get("current_stage") or "None",
+            created_at=int(given.get("creation_timestamp", 0)), updated_at=int(given.get("last_updated_timestamp", 0)),
+            tags=_pairs(given.get("tags")),
+        )  # fmt: skip
+
     def _pages(self, path: str, field: str, body: Mapping[str, Any]) -> Iterator[Json]:
         token: str | None = ""
         while token is not None:
@@ -233,18 +256,6 @@ def _model_metric(given: Json) -> MovedModelMetric:
         key=given["key"], value=_number(given["value"]), step=int(given.get("step", 0)),
         at=int(given.get("timestamp", 0)), run_id=given.get("run_id", ""),
         dataset_name=given.get("dataset_name", ""), dataset_digest=given.get("dataset_digest", ""),
-    )  # fmt: skip
-
-
-def _version(given: Json) -> MovedVersion:
-    source = given.get("source", "")
-    return MovedVersion(
-        version=int(given["version"]), source=source, run_id=given.get("run_id") or "",
-        run_link=given.get("run_link") or "",
-        model_id=given.get("model_id") or (source[len("models:/") :] if source.startswith("models:/m-") else ""),
-        description=given.get("description") or "", stage=given.get("current_stage") or "None",
-        created_at=int(given.get("creation_timestamp", 0)), updated_at=int(given.get("last_updated_timestamp", 0)),
-        tags=_pairs(given.get("tags")),
     )  # fmt: skip
 
 

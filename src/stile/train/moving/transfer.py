@@ -8,13 +8,15 @@ state file and passed by, and what was half done is completed.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import msgspec
 
-from stile.client.session import Session, segment
+from stile.client.session import Session
 from stile.kernel.errors import Forbidden, StileError, Unauthenticated, Unavailable
+from stile.train import prompts
 from stile.train.artifact_paths import SCHEME, is_remote
 from stile.train.moving.state import TransferState
 from stile.train.moving.values import (
@@ -33,6 +35,8 @@ from stile.train.moving.values import (
 _RUNS_AT_ONCE = 100
 _POINTS_AT_ONCE = 20_000
 _FILES_AT_ONCE = 500
+_PLAIN = re.compile(r"[\w-][\w .-]*")
+_OTHER = re.compile(r"[^\w-]+")
 _FATAL = (Unavailable, Unauthenticated, Forbidden)
 
 
@@ -248,22 +252,22 @@ class Transfer:
 
     def _version(self, name: str, given: MovedVersion) -> MovedVersion:
         """The version with the address its files have here."""
-        source = given.source
-        if source.startswith(("models:/", "runs:/")) or is_remote(source):
+        place = given.storage or given.source
+        if place.startswith(("models:/", "runs:/")) or is_remote(place) or prompts.is_prompt(given.tags):
             return given
-        plain = _plain(source)
+        plain = _plain(place)
         for root in sorted(self._roots, key=len, reverse=True):
             if root and (plain == root or plain.startswith(root + "/")):
-                return msgspec.structs.replace(given, source=self._roots[root] + plain[len(root) :])
-        uri = f"{SCHEME}imported/{segment(name)}/{given.version}"
+                return _placed(given, self._roots[root] + plain[len(root) :])
+        uri = f"{SCHEME}imported/{_segment(name)}/{given.version}"
         try:
-            self._put_files(self._source.folder(source), uri)
+            self._put_files(self._source.folder(place), uri)
         except (NotHere, StileError, OSError) as error:
             if isinstance(error, _FATAL):
                 raise
             self._omit("files", f"{name} v{given.version}", str(error))
-            return given
-        return msgspec.structs.replace(given, source=uri)
+            return msgspec.structs.replace(given, storage="")
+        return _placed(given, uri)
 
     def _see(self, what: str, count: int = 1) -> None:
         self.report.seen[what] = self.report.seen.get(what, 0) + count
@@ -277,6 +281,19 @@ class Transfer:
 
     def _omit(self, what: str, name: str, why: str) -> None:
         self.report.omitted.append(Omission(what=what, name=name, why=why))
+
+
+def _segment(name: str) -> str:
+    """A model's name as a segment of a path; the same again when it is asked for again."""
+    if _PLAIN.fullmatch(name):
+        return name
+    return f"{_OTHER.sub('_', name)[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def _placed(given: MovedVersion, uri: str) -> MovedVersion:
+    if given.storage:
+        return msgspec.structs.replace(given, storage=uri)
+    return msgspec.structs.replace(given, source=uri)
 
 
 class _Points:

@@ -104,10 +104,16 @@ class MovedModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MovedVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a registered model; ``source`` is an address in the store it comes from or goes to."""
+    """A version of a registered model; ``source`` is an address in the store it comes from or goes to.
+
+    Attributes:
+        storage: where its files are, when it was made of another version, whose address ``source`` then is: that
+            one may be gone by now, or have another name.
+    """
 
     version: int
     source: str = ""
+    storage: str = ""
     run_id: str = ""
     run_link: str = ""
     model_id: str = ""
@@ -212,3 +218,14 @@ class Source(Protocol):
 
 class NotHere(Exception):
     """Files cannot be read from where the move runs; the text says why."""
+
+
+def is_copy(source: str) -> bool:
+    """Whether this is the address of a version of a registered model, not of files or of a logged model."""
+    name, _, version = source.removeprefix("models:/").partition("/")
+    return source.startswith("models:/") and bool(name) and version.isdecimal()
+
+
+def copied_from(source: str, storage: str | None) -> str:
+    """Where the files of a version are, when it was made of another one and that is known; '' otherwise."""
+    return storage if storage and is_copy(source) else ""
