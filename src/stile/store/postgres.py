@@ -23,7 +23,7 @@ in the row of its writer (``store_writers``); a new connection takes the write l
 for whatever is left of the old transaction, and reads whether the number has arrived.
 
 A group in which every write is relaxed is committed without waiting for PostgreSQL's sync. The next
-waiting commit, which the writer itself makes at most ``_BEHIND_S`` later, covers all before it.
+waiting commit, which the writer itself makes at most ``group_writes.BEHIND_S`` later, covers all before it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -44,6 +43,7 @@ from stile.kernel.errors import Invalid, StileError, Unavailable
 from stile.kernel.ids import Ids, RandomIds
 from stile.kernel.settings import without_secrets
 from stile.store.database import Tx
+from stile.store.group_writes import Groups, Write, settle
 from stile.store.migrations import migrate
 from stile.store.postgres_connection import (
     AGAIN,
@@ -58,9 +58,6 @@ from stile.store.reading import LIMIT_S, Reading, too_slow
 
 T = TypeVar("T")
 
-_GROUP_LIMIT = 512
-_BEHIND_S = 0.03
-"""The oldest relaxed write waits no longer before its sync begins."""
 _READERS = 4
 _LOCK = 7_070_000_001
 _CHANNEL = "stile_events"
@@ -107,15 +104,6 @@ def read_only(url: str) -> Iterator[Tx]:
         connection.close()
 
 
-class _Write:
-    __slots__ = ("future", "relaxed", "work")
-
-    def __init__(self, work: Callable[[Tx], Any], relaxed: bool) -> None:
-        self.work = work
-        self.relaxed = relaxed
-        self.future: Future[Any] = Future()
-
-
 class _RunAgain(Exception):
     """The group left nothing behind, for a reason that may not come twice."""
 
@@ -129,7 +117,7 @@ class _Outcomes:
 
     def __init__(self, ending: PostgresTx) -> None:
         self.ending = ending
-        self.results: list[tuple[_Write, Any, BaseException | None]] = []
+        self.results: list[tuple[Write, Any, BaseException | None]] = []
         self.emitted = False
         self.must_sync = False
         self.relaxed = False
@@ -166,20 +154,21 @@ class PostgresDatabase:
         self._clock = clock or SystemClock()
         self._ids = ids or RandomIds(self._clock)
         self._reconnect_s = reconnect_s
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._groups = Groups()
         self._listeners: list[Callable[[], None]] = []
         self._closed = False
         self._name = RandomIds(SystemClock()).hex32()  # of this writer; never shared, also not in tests with fixed ids
         self._number = 0
         self._writer: Connection | None = None
         self._writer_pid = 0
-        self._sync_due = 0.0  # when relaxed writes must be on PostgreSQL's disk; 0: all are
         self._prepare()
         self._readers: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
         for _ in range(_READERS):
             self._readers.put(None)  # opened when first needed
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="stile-read")
-        self._thread = threading.Thread(target=self._serve_writes, name="stile-write", daemon=True)
+        self._thread = threading.Thread(
+            target=self._groups.serve, args=(self._commit_group, self._sync), name="stile-write", daemon=True
+        )
         self._thread.start()
         self._hearing = threading.Event()
         self._ear = threading.Thread(target=self._listen, name="stile-listen", daemon=True)
@@ -219,8 +208,9 @@ class PostgresDatabase:
             self._readers.put(connection)
 
     def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
-        result: T = self._submit(work, relaxed).result()
-        return result
+        future: Future[T] = Future()
+        self._submit(Write(work, relaxed, future))
+        return future.result()
 
     async def aread(self, work: Callable[[Tx], T]) -> T:
         reading = Reading(self._read_limit_s)
@@ -232,9 +222,11 @@ class PostgresDatabase:
             raise
 
     async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
-        # The commit happens whether or not the caller still waits: shield it from cancellation.
-        result: T = await asyncio.shield(asyncio.wrap_future(self._submit(work, relaxed)))
-        return result
+        # The commit happens whether or not the caller still waits: cancelling only stops the waiting.
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._submit(Write(work, relaxed, future, loop))
+        return await future
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
@@ -243,7 +235,7 @@ class PostgresDatabase:
         if self._closed:
             return
         self._closed = True
-        self._queue.put(None)
+        self._groups.end()
         self._thread.join()
         self._pool.shutdown(wait=True)
         if self._writer is not None:
@@ -290,56 +282,27 @@ class PostgresDatabase:
             if not connection.closed and not connection.broken:
                 connection.execute("ROLLBACK")
 
-    def _submit(self, work: Callable[[Tx], Any], relaxed: bool) -> Future[Any]:
+    def _submit(self, write: Write) -> None:
         if self._closed:
             raise Unavailable("The store is closed; the server is shutting down.")
-        write = _Write(work, relaxed)
-        self._queue.put(write)
-        return write.future
+        self._groups.put(write)
 
-    def _serve_writes(self) -> None:
-        stopping = False
-        while not stopping:
-            try:
-                first = self._queue.get(timeout=max(0.0, self._sync_due - time.monotonic()) if self._sync_due else None)
-            except queue.Empty:
-                self._sync()
-                continue
-            if first is None:
-                break
-            group = [first]
-            while len(group) < _GROUP_LIMIT:
-                try:
-                    following = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    stopping = True
-                    break
-                group.append(following)
-            self._commit_group(group)
-            if self._sync_due and time.monotonic() >= self._sync_due:
-                self._sync()
-        if self._sync_due:
-            self._sync()
-
-    def _commit_group(self, group: list[_Write]) -> None:
+    def _commit_group(self, group: list[Write]) -> None:
         try:
             outcomes = self._outcomes(group)
         except BaseException as error:  # handed to whoever waits: the writer itself goes on
             failure = in_our_words(error.__cause__ or error if isinstance(error, _RunAgain) else error)
             for write in group:
-                write.future.set_exception(failure)
+                write.error = failure
+            settle(group)
             return
         for write, result, reason in outcomes.results:
-            if reason is None:
-                write.future.set_result(result)
-            else:
-                write.future.set_exception(in_our_words(reason))
+            write.result, write.error = result, None if reason is None else in_our_words(reason)
+        settle(group)
         if outcomes.emitted:
             self._tell()
 
-    def _outcomes(self, group: list[_Write]) -> _Outcomes:
+    def _outcomes(self, group: list[Write]) -> _Outcomes:
         """Run the group until it is stored: once more after a break, once more when one of it fails."""
         apart = again = False
         while True:
@@ -352,7 +315,7 @@ class PostgresDatabase:
                     raise
                 again = True
 
-    def _attempt(self, group: list[_Write], *, apart: bool) -> _Outcomes:
+    def _attempt(self, group: list[Write], *, apart: bool) -> _Outcomes:
         """Run the group in one transaction, with ``apart`` each write inside a savepoint.
 
         Raises:
@@ -388,16 +351,15 @@ class PostgresDatabase:
             self._drop_writer()
             if not self._arrived(self._number):
                 raise _RunAgain from error
-        if outcomes.relaxed and not self._sync_due:
-            self._sync_due = time.monotonic() + _BEHIND_S
+        if outcomes.relaxed:
+            self._groups.sync_behind()
         return outcomes
 
     def _sync(self) -> None:
         """Wait for PostgreSQL's disk once, for all relaxed commits so far."""
-        self._sync_due = 0.0
-        self._commit_group([_Write(_touch, False)])
+        self._commit_group([Write(_touch, False, Future())])
 
-    def _run(self, connection: Connection, group: list[_Write], *, apart: bool) -> _Outcomes:
+    def _run(self, connection: Connection, group: list[Write], *, apart: bool) -> _Outcomes:
         alone = len(group) == 1
         apart = apart and not alone
         waiting: list[tuple[str, Sequence[Any]]] | None = None if apart else []

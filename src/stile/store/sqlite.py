@@ -6,7 +6,7 @@ acknowledged write survive power loss; the sharing makes that nearly free under 
 
 A group in which every write is relaxed is committed with ``synchronous=NORMAL``: its frames are in
 the write-ahead log, in the care of the operating system, and are synced with the next full group
-or by the writer itself, at most ``_BEHIND_S`` after the first of them. One sync of the log covers
+or by the writer itself, at most ``group_writes.BEHIND_S`` after the first of them. One sync of the log covers
 all frames before it, so a full write is never on the disk without the relaxed ones it has seen.
 
 Source: SQLite's documentation of ``PRAGMA synchronous``: in WAL mode NORMAL does not sync at
@@ -16,12 +16,10 @@ commits, FULL syncs the write-ahead log after each. ``tests/conformance/test_dur
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -35,6 +33,7 @@ from stile.kernel.events import Event, encode_event
 from stile.kernel.ids import Ids, RandomIds
 from stile.store import outbox
 from stile.store.database import Row, Tx
+from stile.store.group_writes import Groups, Write, settle
 from stile.store.migrations import migrate
 from stile.store.reading import LIMIT_S, Reading, too_slow
 
@@ -42,9 +41,6 @@ T = TypeVar("T")
 
 logger = logging.getLogger("stile")
 
-_GROUP_LIMIT = 512
-_BEHIND_S = 0.03
-"""The oldest relaxed write waits no longer before its sync begins."""
 _READERS = 4
 _STATEMENT_CACHE = 256
 _CHECK_STEPS = 20_000
@@ -140,35 +136,6 @@ class _Reader:
         return self.reading is not None and self.reading.is_over()
 
 
-class _Write:
-    """One piece of work for the writer, and who waits for it: a thread, or a task of an event loop."""
-
-    __slots__ = ("error", "future", "loop", "relaxed", "result", "work")
-
-    def __init__(
-        self,
-        work: Callable[[Tx], Any],
-        relaxed: bool,
-        future: Future[Any] | asyncio.Future[Any],
-        loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        self.work = work
-        self.relaxed = relaxed
-        self.future = future
-        self.loop = loop
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def settle(self) -> None:
-        """Hand over the outcome; in the loop's thread when a task waits, who may have been cancelled meanwhile."""
-        if self.future.cancelled():
-            return
-        if self.error is None:
-            self.future.set_result(self.result)
-        else:
-            self.future.set_exception(self.error)
-
-
 class SqliteDatabase:
     """A ``Database`` in one file.
 
@@ -189,10 +156,9 @@ class SqliteDatabase:
         self._read_limit_s = read_limit_s
         self._clock = clock or SystemClock()
         self._ids = ids or RandomIds(self._clock)
-        self._queue: queue.SimpleQueue[_Write | None] = queue.SimpleQueue()
+        self._groups = Groups()
         self._listeners: list[Callable[[], None]] = []
         self._closed = False
-        self._sync_due = 0.0  # when relaxed writes must be on the disk; 0: all are
         self._synced = True  # whether the connection syncs its commits
         self._relaxing = True
         self._log = -1
@@ -205,7 +171,9 @@ class SqliteDatabase:
         for _ in range(_READERS):
             self._readers.put(_Reader(self._open(writer=False)))
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="stile-read")
-        self._thread = threading.Thread(target=self._serve_writes, name="stile-write", daemon=True)
+        self._thread = threading.Thread(
+            target=self._groups.serve, args=(self._commit_group, self._sync), name="stile-write", daemon=True
+        )
         self._thread.start()
 
     def read(self, work: Callable[[Tx], T]) -> T:
@@ -213,7 +181,7 @@ class SqliteDatabase:
 
     def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
         future: Future[T] = Future()
-        self._submit(_Write(work, relaxed, future))
+        self._submit(Write(work, relaxed, future))
         return future.result()
 
     async def aread(self, work: Callable[[Tx], T]) -> T:
@@ -228,7 +196,7 @@ class SqliteDatabase:
         # The commit happens whether or not the caller still waits: cancelling only stops the waiting.
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._submit(_Write(work, relaxed, future, loop))
+        self._submit(Write(work, relaxed, future, loop))
         return await future
 
     def on_commit(self, listener: Callable[[], None]) -> None:
@@ -238,7 +206,7 @@ class SqliteDatabase:
         if self._closed:
             return
         self._closed = True
-        self._queue.put(None)
+        self._groups.end()
         self._thread.join()
         self._pool.shutdown(wait=True)
         while not self._readers.empty():
@@ -267,10 +235,10 @@ class SqliteDatabase:
         finally:
             self._readers.put(reader)
 
-    def _submit(self, write: _Write) -> None:
+    def _submit(self, write: Write) -> None:
         if self._closed:
             raise Unavailable("The store is closed; the server is shutting down.")
-        self._queue.put(write)
+        self._groups.put(write)
 
     def _open(self, *, writer: bool) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writer else 0)
@@ -288,33 +256,7 @@ class SqliteDatabase:
             connection.execute("PRAGMA query_only=ON")
         return connection
 
-    def _serve_writes(self) -> None:
-        stopping = False
-        while not stopping:
-            try:
-                first = self._queue.get(timeout=max(0.0, self._sync_due - time.monotonic()) if self._sync_due else None)
-            except queue.Empty:
-                self._sync()
-                continue
-            if first is None:
-                break
-            group = [first]
-            while len(group) < _GROUP_LIMIT:
-                try:
-                    following = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    stopping = True
-                    break
-                group.append(following)
-            self._commit_group(group)
-            if self._sync_due and time.monotonic() >= self._sync_due:
-                self._sync()
-        if self._sync_due:
-            self._sync()
-
-    def _commit_group(self, group: list[_Write]) -> None:
+    def _commit_group(self, group: list[Write]) -> None:
         connection = self._writer_connection
         relaxed = self._relaxing and all(write.relaxed for write in group)
         done = _Done()
@@ -334,14 +276,14 @@ class SqliteDatabase:
             failure = _translated(error)
             for write in group:
                 write.error = failure
-        if relaxed and not self._sync_due:
-            self._sync_due = time.monotonic() + _BEHIND_S
-        _settle(group)
+        if relaxed:
+            self._groups.sync_behind()
+        settle(group)
         if done.emitted:
             for listener in self._listeners:
                 listener()
 
-    def _run_group(self, group: list[_Write], *, relaxed: bool) -> _Done:
+    def _run_group(self, group: list[Write], *, relaxed: bool) -> _Done:
         """Begin a transaction and run the group in it."""
         connection = self._writer_connection
         if relaxed is self._synced:  # may not be changed inside a transaction
@@ -350,7 +292,7 @@ class SqliteDatabase:
         connection.execute("BEGIN IMMEDIATE")
         return self._run_alone(group[0]) if len(group) == 1 else self._run_each(group)
 
-    def _run_alone(self, write: _Write) -> _Done:
+    def _run_alone(self, write: Write) -> _Done:
         """Run the only write of a group; it has the whole transaction to itself."""
         tx = SqliteTx(self._writer_connection, self._clock, self._ids)
         try:
@@ -364,7 +306,7 @@ class SqliteDatabase:
             return _Done()
         return _Done(tx.emitted, tx.must_sync)
 
-    def _run_each(self, group: list[_Write]) -> _Done:
+    def _run_each(self, group: list[Write]) -> _Done:
         """Run each write inside a savepoint of its own."""
         connection = self._writer_connection
         execute = connection.cursor().execute
@@ -387,7 +329,6 @@ class SqliteDatabase:
 
     def _sync(self) -> None:
         """Put what relaxed commits have left in the write-ahead log onto the disk."""
-        self._sync_due = 0.0
         try:
             if self._log < 0:
                 self._log = os.open(f"{self.path}-wal", os.O_RDONLY)
@@ -405,24 +346,6 @@ class _Done:
     def __init__(self, emitted: bool = False, must_sync: bool = False) -> None:
         self.emitted = emitted
         self.must_sync = must_sync
-
-
-def _settle(group: Sequence[_Write]) -> None:
-    """Tell everybody who waits; an event loop is woken once for all of its tasks."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Write]] = {}
-    for write in group:
-        if write.loop is None:
-            write.settle()
-        else:
-            by_loop.setdefault(write.loop, []).append(write)
-    for loop, writes in by_loop.items():
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_settle_here, writes)
-
-
-def _settle_here(writes: Sequence[_Write]) -> None:
-    for write in writes:
-        write.settle()
 
 
 def _translated(error: BaseException) -> BaseException:
