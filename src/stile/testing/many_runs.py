@@ -27,9 +27,9 @@ def seed(tx: Tx, runs: int) -> None:
         if name in _METRICS:
             spread = "((id * 7919 * ?) % 1000003) / 1000003.0"
             tx.run(
-                "INSERT INTO latest (run, key, experiment, value, step, at) "
-                f"SELECT id, ?, 0, {spread}, 1, 1 FROM runs ORDER BY id",
-                (number, number),
+                "INSERT INTO latest (run, key, experiment, value, step, at, low, high) "
+                f"SELECT id, ?, 0, {spread}, 1, 1, {spread}, {spread} FROM runs ORDER BY id",
+                (number, number, number, number),
             )
             continue
         table, value = ("params", _PARAMS[name]) if name in _PARAMS else ("run_tags", _TAGS[name])

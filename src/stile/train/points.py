@@ -64,11 +64,16 @@ class Columns(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """Points of one series that were logged together: how many, packed, and the newest of them."""
+    """Points of one series that were logged together: how many, packed, the newest, and the ends of their numbers.
+
+    Without any number ``low`` is the greatest number there is and ``high`` the least: what comes next replaces both.
+    """
 
     size: int
     body: bytes
     newest: Point
+    low: float
+    high: float
 
 
 def clamped(value: float) -> float:
@@ -87,8 +92,10 @@ def piece(columns: Columns) -> Piece:
         Invalid: a time or step does not fit 64 bits.
     """
     times, steps, values = columns
+    numbers = values
     if not math.isfinite(sum(values)):  # the sum of large numbers may be infinite too; then nothing changes here
         values = [_NAN if math.isnan(value) else clamped(value) for value in values]
+        numbers = [value for value in values if not math.isnan(value)]
     count = len(steps)
     try:
         body = b"".join((_HEAD, struct.pack(f"<{count}q", *steps), struct.pack(f"<{count}q", *times),
@@ -98,7 +105,14 @@ def piece(columns: Columns) -> Piece:
             check_int64(what, max(column))
             check_int64(what, min(column))
         raise
-    return Piece(count, body, _newest(Columns(times, steps, values)))
+    if count == 1 and numbers:
+        return Piece(1, body, Point(times[0], steps[0], values[0]), values[0], values[0])
+    return Piece(count, body, _newest(Columns(times, steps, values)), *ends(numbers))
+
+
+def ends(numbers: Sequence[float]) -> tuple[float, float]:
+    """The least and the greatest of some numbers (no NaN); the greatest and the least there are, when none is given."""
+    return min(numbers, default=_LARGEST), max(numbers, default=-_LARGEST)
 
 
 def pieces(logged: Iterable[tuple[str, Point]]) -> dict[str, Piece]:

@@ -12,14 +12,16 @@ So the work grows with the page and with how rare the answers are, not with the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
 from stile.kernel.errors import Invalid
 from stile.store.database import Tx
-from stile.train import limits, run_keys, run_records, search_sql
-from stile.train.filters import Clause, Order, Vocabulary, parse_filter, parse_orders
+from stile.train import limits, run_keys, run_records, search_sql, summaries
+from stile.train.filters import Clause, Order, Vocabulary, parse_filter
+from stile.train.metric_summary import column_of, parse_orders, same
 from stile.train.run_keys import marks
 from stile.train.run_values import Run
 from stile.train.search_sql import Part, SortKey
@@ -61,6 +63,11 @@ WORDS = Vocabulary(
 _TABLES = {"metric": "latest", "param": "params", "tag": "run_tags"}
 _RUNS = "runs"
 _COMPARED = ("=", "<", "<=", ">", ">=")
+_NUMBERS = (
+    ("o.value IS NOT NULL", "o.value IS NULL"),
+    ("o.low <= o.high", "(o.low > o.high OR o.low IS NULL)"),
+)
+"""Whether a series has a number to sort by, and that it has none; for the last value, and for the extremes."""
 _LIFECYCLES = {"ACTIVE_ONLY": ("active",), "DELETED_ONLY": ("deleted",), "ALL": ("active", "deleted")}
 
 
@@ -167,7 +174,10 @@ def _walk(
             continue
         mark = token.values if token is not None and token.phase == phase else None
         rest = limit - len(found)
-        for row in _run_phase(tx, query, driver, phase, after=mark, limit=rest, backwards=backwards):
+        walk = partial(_run_phase, tx, query, driver, phase, after=mark, limit=rest, backwards=backwards)
+        near = _near(tx, query, after=mark, limit=rest, backwards=backwards) if driver is None and phase == 0 else None
+        rows = walk(within=near) if near else []
+        for row in rows if len(rows) == rest else walk():
             found.append((row[0], phase, list(row[1:])))
         if len(found) >= limit:
             break
@@ -191,7 +201,7 @@ def _resolved(
         conditions.append((clause, _condition(clause, key)))
     resolved: list[tuple[Order, int]] = []
     for order in orders:
-        if any(order.entity == seen.entity and order.key == seen.key for seen, _ in resolved):
+        if any(same(order, seen) for seen, _ in resolved):
             continue
         key = run_keys.find(tx, order.key) if order.entity in _TABLES else 0
         if key is not None:
@@ -274,6 +284,16 @@ def _is_same(clause: Clause, order: Order) -> bool:
     return clause.entity == order.entity and clause.key == order.key
 
 
+def _near(tx: Tx, query: _Query, *, after: Sequence[Any] | None, limit: int, backwards: bool) -> Part | None:
+    """A condition that leaves the next few runs in the order of a metric's least or greatest value."""
+    order, key = query.orders[0]
+    column = column_of(order)
+    if column == "value":
+        return None
+    mark = None if after is None else after[0]
+    return summaries.near(tx, query.experiments, key, column, up=order.ascending != backwards, after=mark, limit=limit)
+
+
 def _run_phase(
     tx: Tx,
     query: _Query,
@@ -283,6 +303,7 @@ def _run_phase(
     after: Sequence[Any] | None,
     limit: int,
     backwards: bool,
+    within: Part | None = None,
 ) -> list[tuple[Any, ...]]:
     source: list[Part] = []
     where: list[Part] = []
@@ -290,11 +311,15 @@ def _run_phase(
     first_key = query.orders[0][1] if query.orders else 0
     table = _TABLES[query.orders[0][0].entity] if phase != 3 else ""
     by_value = phase in (0, 1)
+    walked = column_of(query.orders[0][0]) if query.orders else "value"
     if driver is not None:
         source.append(Part(f"{driver[0]} f CROSS JOIN runs r"))
         where += [driver[1], Part("r.id = f.id" if driver[0] == _RUNS else "r.id = f.run")]
         if by_value:
             source.append(Part(f"JOIN {table} o ON o.run = r.id AND o.key = ?", (first_key,)))
+    elif within is not None:
+        source.append(Part(f"runs r CROSS JOIN {table} o"))
+        where += [within, Part("o.run = r.id AND o.key = ?", (first_key,))]
     elif by_value:
         source.append(Part(f"{table} o CROSS JOIN runs r"))
         where.append(
@@ -304,7 +329,7 @@ def _run_phase(
     else:
         source.append(Part("runs r"))
     if by_value:
-        where.append(Part("o.value IS NOT NULL" if phase == 0 else "o.value IS NULL"))
+        where.append(Part(_NUMBERS[walked != "value"][phase]))
         for clause, _ in conditions:
             if _is_same(clause, query.orders[0][0]) and clause.op in _COMPARED:  # the walk begins where it holds
                 where.append(search_sql.comparison("o.value", clause.op, clause.value))
@@ -318,7 +343,7 @@ def _run_phase(
     keys: list[SortKey] = []
     if phase == 0:
         up = query.orders[0][0].ascending
-        keys = [SortKey("o.value", up)] if table == "latest" else search_sql.indexed_sort("o.value", up)
+        keys = [SortKey(f"o.{walked}", up)] if table == "latest" else search_sql.indexed_sort("o.value", up)
     for index, (order, key) in enumerate(query.orders):
         if index or phase == 3:
             joined, more = _sorting(order, key, f"k{index}")
@@ -351,6 +376,11 @@ def _sorting(order: Order, key: int, name: str) -> tuple[list[Part], list[SortKe
         return [], [SortKey(flag), SortKey(f"COALESCE({column}, 0)", order.ascending)]
     table = _TABLES[order.entity]
     joined = Part(f"LEFT JOIN {table} {name} ON {name}.run = r.id AND {name}.key = ?", (key,))
-    flag = f"CASE WHEN {name}.run IS NULL THEN 2 WHEN {name}.value IS NULL THEN 1 ELSE 0 END"
+    column = column_of(order)
+    number = f"{name}.value IS NOT NULL" if column == "value" else f"{name}.low <= {name}.high"
+    flag = f"CASE WHEN {name}.run IS NULL THEN 2 WHEN {number} THEN 0 ELSE 1 END"
     nothing = "0" if order.entity == "metric" else "''"
-    return [joined], [SortKey(flag), SortKey(f"COALESCE({name}.value, {nothing})", order.ascending)]
+    value = f"COALESCE({name}.{column}, {nothing})"
+    if column != "value":
+        value = f"CASE WHEN {number} THEN {name}.{column} ELSE 0 END"
+    return [joined], [SortKey(flag), SortKey(value, order.ascending)]

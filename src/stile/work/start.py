@@ -19,7 +19,7 @@ from stile.people import use_cases
 from stile.people.events import UseCaseCreated
 from stile.store.blobs import BlobStore
 from stile.store.database import Database, Tx
-from stile.train import evaluation_records, evaluations
+from stile.train import evaluation_records, evaluations, summaries
 from stile.train.evaluation_events import EvaluationFailed, EvaluationRequested, EvidenceRecorded
 from stile.train.evaluation_workflow import evaluation_workflow
 from stile.work import webhooks as webhook_verbs
@@ -38,8 +38,12 @@ SEND_WEBHOOKS = "send-webhooks"
 RESCUE = "rescue-evaluations"
 """Periodic work: evaluations without a workflow, as after a restore into another engine."""
 
+SUM_UP = "sum-up-metrics"
+"""Periodic work: the least and greatest values of series that an earlier version has stored. Once, after an upgrade."""
+
 _LOOK_ROUND_S = 5.0
 _RESCUE_S = 20.0
+_SUM_UP_S = 10.0
 
 
 def wire(
@@ -70,10 +74,15 @@ def wire(
     _keep_board(subscriptions)
     _tell_people(subscriptions)
     _tell_pages(subscriptions, announce)
+    background.every(SUM_UP, _SUM_UP_S, lambda: _sum_up(db))
     webhook_verbs.subscribe(subscriptions)
     if webhooks is not None:
         background.every(SEND_WEBHOOKS, EVERY_S, webhooks.deliver)
     return subscriptions
+
+
+def _sum_up(db: Database) -> None:
+    summaries.catch_up(db)
 
 
 def _govern(subscriptions: Subscriptions) -> None:
