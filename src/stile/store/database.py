@@ -56,6 +56,17 @@ class Tx(Protocol):
         """Execute once per row of parameters; nothing is asked back, so an engine may do it with what follows."""
         ...
 
+    def walk_indexes(self, *, in_order: bool = False) -> None:
+        """From here on, statements of this transaction are answered by indexes alone.
+
+        An engine that plans by statistics would otherwise read and join whole tables where it takes a page of
+        answers for many, or knows nothing about a table yet.
+
+        Args:
+            in_order: they begin at the end of an index that has the order asked for, so nothing is sorted.
+        """
+        ...
+
     def now_ms(self) -> int:
         """The time of this transaction: the same value however often it is asked."""
         ...

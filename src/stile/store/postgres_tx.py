@@ -12,6 +12,16 @@ from stile.store import outbox
 from stile.store.database import Row
 from stile.store.postgres_connection import Connection, translated_sql
 
+_WALK = (
+    "SELECT set_config('enable_sort', ?, true), "
+    + ", ".join(
+        f"set_config('{name}', 'off', true)"
+        for name in ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit")
+    )
+    + ", set_config('max_parallel_workers_per_gather', '0', true), set_config('random_page_cost', '1.1', true)"
+)
+"""Settings until the end of the transaction; they are costs for the planner, so what has no index still gets done."""
+
 
 class PostgresTx:
     """A transaction on one connection; see ``store.database.Tx`` for the promises.
@@ -23,7 +33,7 @@ class PostgresTx:
     """
 
     __slots__ = (
-        "_clock", "_connection", "_cursor", "_ids", "_now", "_together", "_waiting",
+        "_clock", "_connection", "_cursor", "_ids", "_in_order", "_now", "_together", "_waiting",
         "broken", "emitted", "must_sync", "wrote",
     )  # fmt: skip
     keys_at_once = 500
@@ -39,6 +49,7 @@ class PostgresTx:
         self._together = waiting is not None
         self._waiting: list[tuple[str, Sequence[Any]]] = [] if waiting is None else waiting
         self.broken = False
+        self._in_order: bool | None = None
         self._cursor = connection.cursor(binary=True)
         self._clock = clock
         self._ids = ids
@@ -67,6 +78,11 @@ class PostgresTx:
         self.wrote = True
         text = translated_sql(sql)
         self._waiting.extend((text, row) for row in rows)
+
+    def walk_indexes(self, *, in_order: bool = False) -> None:
+        if self._in_order is not in_order:
+            self._in_order = in_order
+            self._execute(_WALK, ("off" if in_order else "on",))
 
     def now_ms(self) -> int:
         if self._now is None:

@@ -85,6 +85,9 @@ class SqliteTx:
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         self._cursor.executemany(sql, rows)
 
+    def walk_indexes(self, *, in_order: bool = False) -> None:
+        """SQLite plans so in any case."""
+
     def now_ms(self) -> int:
         if self._now is None:
             self._now = self._clock.now_ms()

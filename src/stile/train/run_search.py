@@ -1,8 +1,8 @@
 """Searching runs: the question is compiled to the cheapest of three plans.
 
 - A clause that few rows satisfy (found by a bounded count over its index) drives the query.
-- Otherwise the first sort key, when it was logged, is walked in the order of its index: first the
-  runs that have a number or text, then those with NaN, then those without the key.
+- Otherwise the first sort key is walked in the order of its index (``run_places``): when it was logged, first
+  the runs that have a number or text, then those with NaN, then those without the key.
 - Otherwise runs are walked in their own order and every clause is looked up by primary key.
 
 So the work grows with the page and with how rare the answers are, not with the store:
@@ -23,13 +23,12 @@ from stile.train import limits, run_keys, run_records, search_sql, summaries
 from stile.train.filters import Clause, Order, Vocabulary, parse_filter
 from stile.train.metric_summary import column_of, parse_orders, same
 from stile.train.run_keys import marks
+from stile.train.run_places import FEW as _FEW
+from stile.train.run_places import Line, along
 from stile.train.run_values import Run
 from stile.train.search_sql import Part, SortKey
 
 View = Literal["ACTIVE_ONLY", "DELETED_ONLY", "ALL"]
-
-_FEW = 2000
-"""Rows up to which a clause is worth driving the query: they are all looked at."""
 
 _ATTRIBUTES = {
     "run_id": "r.run_id",
@@ -40,6 +39,13 @@ _ATTRIBUTES = {
     "start_time": "r.start_time",
     "end_time": "r.end_time",
 }
+_UNINDEXED = {
+    "run_name": "(r.name || '')",
+    "status": "(r.status || '')",
+    "user_id": "(r.user_id || '')",
+    "end_time": "(r.end_time + 0)",
+}
+"""Columns whose index may not be used where runs are walked in another order: all that it finds would be sorted."""
 
 WORDS = Vocabulary(
     entities={
@@ -62,12 +68,18 @@ WORDS = Vocabulary(
 
 _TABLES = {"metric": "latest", "param": "params", "tag": "run_tags"}
 _RUNS = "runs"
+_TEXT = search_sql.indexed_sort("o.value", True)[0].expression
 _COMPARED = ("=", "<", "<=", ">", ">=")
 _NUMBERS = (
     ("o.value IS NOT NULL", "o.value IS NULL"),
     ("o.low <= o.high", "(o.low > o.high OR o.low IS NULL)"),
 )
 """Whether a series has a number to sort by, and that it has none; for the last value, and for the extremes."""
+_FOUND_BY = {
+    "run_id": ("=", "IN"), "status": ("=",), "user_id": ("=",), "start_time": _COMPARED, "end_time": _COMPARED,
+}  # fmt: skip
+"""Comparisons of attributes, besides those of the name, that an index answers."""
+_ENDED, _NOT_ENDED = 4, 5
 _LIFECYCLES = {"ACTIVE_ONLY": ("active",), "DELETED_ONLY": ("deleted",), "ALL": ("active", "deleted")}
 
 
@@ -168,17 +180,25 @@ def _walk(
 ) -> list[tuple[int, int, list[Any]]]:
     """(run, phase, sort values) of runs from a token on, in the order of the query or against it."""
     found: list[tuple[int, int, list[Any]]] = []
+    phases = _phases(query)
+    if token is not None and token.phase not in phases:
+        raise search_sql.bad_token()
+    tx.walk_indexes(in_order=True)
     driver = _driver(tx, query)
-    for phase in reversed(_phases(query)) if backwards else _phases(query):
+    if driver is not None:
+        tx.walk_indexes()
+    for phase in reversed(phases) if backwards else phases:
         if token is not None and (phase > token.phase if backwards else phase < token.phase):
             continue
         mark = token.values if token is not None and token.phase == phase else None
         rest = limit - len(found)
-        walk = partial(_run_phase, tx, query, driver, phase, after=mark, limit=rest, backwards=backwards)
+        walk = partial(_run_phase, tx, query, driver, phase, backwards=backwards)
         near = _near(tx, query, after=mark, limit=rest, backwards=backwards) if driver is None and phase == 0 else None
-        rows = walk(within=near) if near else []
-        for row in rows if len(rows) == rest else walk():
-            found.append((row[0], phase, list(row[1:])))
+        rows = walk(after=mark, limit=rest, near=near) if near else []
+        if len(rows) < rest:
+            line = _line(query, phase, backwards=backwards) if driver is None and near is None else None
+            rows = walk(after=mark, limit=rest) if line is None else along(tx, line, walk, after=mark, limit=rest)
+        found += [(row[0], phase, list(row[1:])) for row in rows]
         if len(found) >= limit:
             break
     return found
@@ -212,7 +232,8 @@ def _resolved(
 def _condition(clause: Clause, key: int | None) -> Part:
     """One clause as a condition on a run ``r``."""
     if clause.entity == "attribute":
-        return search_sql.comparison(_ATTRIBUTES[clause.key], clause.op, clause.value)
+        column = _UNINDEXED.get(clause.key) or _ATTRIBUTES[clause.key]
+        return search_sql.comparison(column, clause.op, clause.value)
     if clause.entity == "dataset":
         column = "i.context" if clause.key == "context" else f"d.{clause.key}"
         inner = search_sql.comparison(column, clause.op, clause.value)
@@ -259,8 +280,8 @@ def _indexed(query: _Query, clause: Clause, condition: Part) -> Part | None:
         return None
     elif clause.key == "run_name" and search_sql.answers_by_index(clause.op, clause.value):
         value = search_sql.indexed_text("f.name", clause.op, clause.value)
-    elif clause.key == "status" and clause.op == "=":
-        value = search_sql.comparison("f.status", clause.op, clause.value)
+    elif clause.op in _FOUND_BY.get(clause.key, ()):
+        value = search_sql.comparison(f"f.{clause.key}", clause.op, clause.value)
     else:
         return None
     if clause.entity in _TABLES:
@@ -272,7 +293,12 @@ def _indexed(query: _Query, clause: Clause, condition: Part) -> Part | None:
 
 
 def _phases(query: _Query) -> tuple[int, ...]:
-    """Those with a value (0), with NaN (1), without (2), when the first sort key was logged; else one phase (3)."""
+    """Those with a value (0), with NaN (1), without (2), when the first sort key was logged; else one phase (3).
+
+    By their end: those that have one (4), and those that have none (5).
+    """
+    if query.orders and query.orders[0][0].entity == "attribute" and query.orders[0][0].key == "end_time":
+        return (_ENDED, _NOT_ENDED)
     if not query.orders or query.orders[0][0].entity not in _TABLES:
         return (3,)
     present = (0, 1) if query.orders[0][0].entity == "metric" else (0,)
@@ -282,6 +308,11 @@ def _phases(query: _Query) -> tuple[int, ...]:
 
 def _is_same(clause: Clause, order: Order) -> bool:
     return clause.entity == order.entity and clause.key == order.key
+
+
+def _is_bound(clause: Clause, order: Order) -> bool:
+    """Whether a clause says where in the order of a logged value the walk begins or ends."""
+    return _is_same(clause, order) and clause.op in _COMPARED
 
 
 def _near(tx: Tx, query: _Query, *, after: Sequence[Any] | None, limit: int, backwards: bool) -> Part | None:
@@ -294,6 +325,51 @@ def _near(tx: Tx, query: _Query, *, after: Sequence[Any] | None, limit: int, bac
     return summaries.near(tx, query.experiments, key, column, up=order.ascending != backwards, after=mark, limit=limit)
 
 
+def _line(query: _Query, phase: int, *, backwards: bool) -> Line | None:
+    """The index that has the order of a phase; None when there is none, or none for several experiments at once."""
+    first, *others = (order for order, _ in query.orders) if query.orders else (None,)
+    if first is None or phase == 2 or len(query.experiments) > 1 or query.view == "ALL":
+        return None
+    if any(order.entity != "attribute" or order.key != "start_time" for order in others):
+        return None
+    ours = (query.experiments[0], *_LIFECYCLES[query.view])
+    runs = Part("r.experiment = ? AND r.lifecycle = ?", ours)
+    newest_first = (not others[0].ascending if others else True) != backwards
+    if phase in (0, 1):
+        if column_of(first) != "value":
+            return None
+        table = _TABLES[first.entity]
+        where = [Part("o.experiment = ? AND o.key = ?", (query.experiments[0], query.orders[0][1]))]
+        where += _bounds(query, phase)
+        place, same, keys = ("o.value", "(o.value + 0)", 1) if table == "latest" else (_TEXT, "(o.value || '')", 2)
+        source = f"{table} o"
+    elif first.key in ("status", "user_id", "run_name", "end_time"):
+        where = [runs]
+        if phase != 3:
+            where.append(Part("r.end_time IS NOT NULL" if phase == _ENDED else "r.end_time IS NULL"))
+        place, same, keys = _ATTRIBUTES[first.key], _UNINDEXED[first.key], 1
+        if first.key == "run_name":
+            place, keys = search_sql.indexed_sort(place, True)[0].expression, 2
+        source = f"{_RUNS} r"
+    else:
+        return None
+    one_place = phase in (1, _NOT_ENDED)
+    return Line(
+        source=source, where=search_sql.joint(where), place="" if one_place else place, same=same, counted=phase == 1,
+        up=first.ascending != backwards, newest_first=newest_first, keys=0 if one_place else keys, runs=runs,
+    )  # fmt: skip
+
+
+def _bounds(query: _Query, phase: int) -> list[Part]:
+    """What holds for the values ``o`` of the first sort key in a phase: the walk begins where it does."""
+    order = query.orders[0][0]
+    found = [Part(_NUMBERS[column_of(order) != "value"][phase])]
+    for clause, _ in query.conditions:
+        if _is_bound(clause, order):
+            found.append(search_sql.comparison("o.value", clause.op, clause.value))
+    return found
+
+
 def _run_phase(
     tx: Tx,
     query: _Query,
@@ -303,13 +379,19 @@ def _run_phase(
     after: Sequence[Any] | None,
     limit: int,
     backwards: bool,
+    near: Part | None = None,
     within: Part | None = None,
+    by_start: bool = False,
 ) -> list[tuple[Any, ...]]:
+    """The next runs of a phase: (run, sort values...).
+
+    Only the runs ``near`` are looked at, and those for which ``within`` holds; with ``by_start`` they are all in
+    one place of the order, so that only start and id are left to sort by.
+    """
     source: list[Part] = []
     where: list[Part] = []
-    conditions = query.conditions
     first_key = query.orders[0][1] if query.orders else 0
-    table = _TABLES[query.orders[0][0].entity] if phase != 3 else ""
+    table = _TABLES[query.orders[0][0].entity] if phase < 3 else ""
     by_value = phase in (0, 1)
     walked = column_of(query.orders[0][0]) if query.orders else "value"
     if driver is not None:
@@ -317,9 +399,9 @@ def _run_phase(
         where += [driver[1], Part("r.id = f.id" if driver[0] == _RUNS else "r.id = f.run")]
         if by_value:
             source.append(Part(f"JOIN {table} o ON o.run = r.id AND o.key = ?", (first_key,)))
-    elif within is not None:
+    elif by_value and (near is not None or by_start):
         source.append(Part(f"runs r CROSS JOIN {table} o"))
-        where += [within, Part("o.run = r.id AND o.key = ?", (first_key,))]
+        where.append(Part("o.run = r.id AND o.key = ?", (first_key,)))
     elif by_value:
         source.append(Part(f"{table} o CROSS JOIN runs r"))
         where.append(
@@ -328,22 +410,28 @@ def _run_phase(
         where.append(Part("r.id = o.run"))
     else:
         source.append(Part("runs r"))
+    where += [part for part in (near, within) if part is not None]
     if by_value:
-        where.append(Part(_NUMBERS[walked != "value"][phase]))
-        for clause, _ in conditions:
-            if _is_same(clause, query.orders[0][0]) and clause.op in _COMPARED:  # the walk begins where it holds
-                where.append(search_sql.comparison("o.value", clause.op, clause.value))
+        where += _bounds(query, phase)
+    elif phase in (_ENDED, _NOT_ENDED):
+        column = _UNINDEXED["end_time"] if by_start else "r.end_time"
+        where.append(Part(f"{column} IS {'NOT ' if phase == _ENDED else ''}NULL"))
     elif phase == 2:
         where.append(Part(f"NOT EXISTS (SELECT 1 FROM {table} o WHERE o.run = r.id AND o.key = ?)", (first_key,)))
-    if not (by_value and driver is None):
+    if driver is None and (by_start or not by_value):
         where.append(Part(f"r.experiment IN ({marks(query.experiments)})", query.experiments))
     if query.view != "ALL":
-        where.append(Part("r.lifecycle = ?", ("active" if query.view == "ACTIVE_ONLY" else "deleted",)))
-    where += [part for _, part in conditions]
+        column = (
+            "r.lifecycle" if driver is None else "(r.lifecycle || '')"
+        )  # what drives leads to them by their numbers
+        where.append(Part(f"{column} = ?", _LIFECYCLES[query.view]))
+    where += [part for clause, part in query.conditions if not (by_value and _is_bound(clause, query.orders[0][0]))]
     keys: list[SortKey] = []
     if phase == 0:
         up = query.orders[0][0].ascending
         keys = [SortKey(f"o.{walked}", up)] if table == "latest" else search_sql.indexed_sort("o.value", up)
+    elif phase == _ENDED:
+        keys = [SortKey("r.end_time", query.orders[0][0].ascending)]
     for index, (order, key) in enumerate(query.orders):
         if index or phase == 3:
             joined, more = _sorting(order, key, f"k{index}")
@@ -354,11 +442,12 @@ def _run_phase(
     keys.append(SortKey("r.run_id"))
     if backwards:
         keys = [SortKey(key.expression, not key.ascending) for key in keys]
+    sorted_by = keys[-2:] if by_start else keys
     if after is not None:
-        where.append(search_sql.beyond(keys, after))
+        where.append(search_sql.beyond(sorted_by, after[-2:] if by_start else after))
     sql = (
         f"SELECT r.id, {', '.join(key.expression for key in keys)} FROM {' '.join(part.sql for part in source)} "
-        f"WHERE {' AND '.join(part.sql for part in where)} ORDER BY {search_sql.order_by(keys)} LIMIT ?"
+        f"WHERE {' AND '.join(part.sql for part in where)} ORDER BY {search_sql.order_by(sorted_by)} LIMIT ?"
     )
     params = [value for part in (*source, *where) for value in part.params]
     return tx.all(sql, [*params, limit])

@@ -19,7 +19,8 @@ from stile.kernel.errors import Invalid
 from stile.store.database import Row
 from stile.train.filters import Value
 
-_INDEXED = 100
+LETTERS = 100
+"""Letters of a text that its index has."""
 _FIXED = re.compile(r"[^%_\\]+")
 
 
@@ -67,9 +68,9 @@ def indexed_text(column: str, op: str, value: Value) -> Part:
     if not isinstance(value, str) or not answers_by_index(op, value):
         return plain
     if op == "=":
-        return Part(f"substr({column}, 1, 100) = ? AND {plain.sql}", (value[:_INDEXED], *plain.params))
+        return Part(f"substr({column}, 1, {LETTERS}) = ? AND {plain.sql}", (value[:LETTERS], *plain.params))
     low, high = _span(value)
-    inside = f"substr({column}, 1, 100) >= ? AND substr({column}, 1, 100) < ?"
+    inside = f"substr({column}, 1, {LETTERS}) >= ? AND substr({column}, 1, {LETTERS}) < ?"
     return Part(f"{inside} AND {plain.sql}", (low, high, *plain.params))
 
 
@@ -80,16 +81,21 @@ def answers_by_index(op: str, value: Value) -> bool:
 
 def indexed_sort(column: str, ascending: bool) -> list[SortKey]:
     """The order of ``column``, in the words of an index on its first 100 characters."""
-    return [SortKey(f"substr({column}, 1, 100)", ascending), SortKey(column, ascending)]
+    return [SortKey(f"substr({column}, 1, {LETTERS})", ascending), SortKey(column, ascending)]
 
 
 def _span(pattern: str) -> tuple[str, str]:
     """The texts from (with) and to (without) which a LIKE pattern's matches lie; ('', '') when it begins openly."""
     fixed = _FIXED.match(pattern)
-    low = fixed[0][:_INDEXED] if fixed else ""
+    low = fixed[0][:LETTERS] if fixed else ""
     if not low or ord(low[-1]) in (0xD7FF, 0x10FFFF):
         return "", ""
     return low, low[:-1] + chr(ord(low[-1]) + 1)
+
+
+def joint(parts: Sequence[Part]) -> Part:
+    """All of these conditions; there is at least one."""
+    return Part(" AND ".join(part.sql for part in parts), tuple(value for part in parts for value in part.params))
 
 
 def order_by(keys: Sequence[SortKey]) -> str:
@@ -100,7 +106,7 @@ def order_by(keys: Sequence[SortKey]) -> str:
 def beyond(keys: Sequence[SortKey], values: Sequence[Any]) -> Part:
     """The condition that a row sorts after the row with these values."""
     if len(keys) != len(values):
-        raise _bad_token()
+        raise bad_token()
     sql: str = ""
     params: tuple[Any, ...] = ()
     for key, value in reversed(list(zip(keys, values, strict=True))):
@@ -158,11 +164,12 @@ def read_token(text: str, question: str) -> Token | None:
     try:
         token = msgspec.json.decode(base64.urlsafe_b64decode(text.encode()), type=Token)
     except (binascii.Error, msgspec.MsgspecError, UnicodeError, ValueError) as error:
-        raise _bad_token() from error
+        raise bad_token() from error
     if token.question != question or not all(isinstance(value, int | float | str) for value in token.values):
-        raise _bad_token()
+        raise bad_token()
     return token
 
 
-def _bad_token() -> Invalid:
+def bad_token() -> Invalid:
+    """What is said about a token that belongs to another search."""
     return Invalid("Invalid page token: it does not belong to this search. Start again without a page_token.")

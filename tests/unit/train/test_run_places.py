@@ -1,0 +1,135 @@
+"""Runs that share a value come in the same order whichever way they are found, over pages, forwards and backwards."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from stile.kernel.errors import Invalid
+from stile.store.database import Database, Tx
+from stile.train import run_places, run_search, runs, search_sql
+from stile.train.points import Point, pieces
+from stile.train.run_search import View
+from stile.train.run_values import Run
+
+pytestmark = pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
+
+_LONG = "x" * 120
+_RUNS = 70
+
+
+@pytest.fixture
+def filled(db: Database) -> Database:
+    """Runs of which many share a value, some have none, and long texts differ only at their end."""
+    chance = random.Random(11)
+
+    def work(tx: Tx) -> None:
+        for index in range(_RUNS):
+            name = chance.choice(["train", "train", "tune", f"{_LONG}{index % 3}"])
+            user = chance.choice(["ann", "ann", "bob", "cyd"])
+            made = runs.create(
+                tx, experiment_id="0", by="ann", name=name, user_id=user, start_time=chance.randrange(_RUNS // 2)
+            ).info
+            metrics = [("auc", Point(1, 1, chance.choice([0.5, 0.5, 0.5, 0.75, math.nan, math.nan])))]
+            params = [("kind", chance.choice(["tree", "tree", "tree", "linear", f"{_LONG}a", f"{_LONG}b"]))]
+            runs.log_batch(
+                tx,
+                made.run_id,
+                metrics=pieces(metrics if index % 8 else []),
+                params=params if index % 7 else [],
+                tags=[("even", str(index % 2))],
+            )
+            if index % 13 == 0:
+                runs.delete(tx, made.run_id)
+            elif index % 3:
+                runs.update(tx, made.run_id, status=chance.choice(["FINISHED", "FAILED"]), end_time=index // 20)
+
+    db.write(work)
+    return db
+
+
+def _found(db: Database, size: int, **question: Any) -> list[int]:
+    """All pages; walked back from the last one they are the same."""
+    pages = [db.read(lambda tx: run_search.rows(tx, experiment_ids=["0"], max_results=size, **question))]
+    while after := pages[-1].following:
+        pages.append(
+            db.read(lambda tx: run_search.rows(tx, experiment_ids=["0"], max_results=size, after=after, **question))
+        )
+    back = pages[-1:]
+    while before := back[0].preceding:
+        back.insert(
+            0,
+            db.read(lambda tx: run_search.rows(tx, experiment_ids=["0"], max_results=size, before=before, **question)),
+        )
+    found = [row for page in pages for row in page.rows]
+    assert [row for page in back for row in page.rows] == found
+    return found
+
+
+def _last(value: Any, rank: int) -> tuple[int, Any]:
+    return (rank, 0) if rank else (0, value)
+
+
+_PLACES: dict[str, Callable[[Run], tuple[int, Any]]] = {
+    "metrics.auc": lambda run: (
+        _last(0, 2) if run.metric("auc") is None else _last(run.metric("auc"), int(math.isnan(run.metric("auc") or 0)))
+    ),
+    "params.kind": lambda run: _last(dict(run.params).get("kind"), 0 if dict(run.params).get("kind") else 2),
+    "attributes.status": lambda run: (0, run.info.status),
+    "attributes.user_id": lambda run: (0, run.info.user_id),
+    "attributes.run_name": lambda run: (0, run.info.name),
+    "attributes.end_time": lambda run: _last(run.info.end_time, int(run.info.end_time is None)),
+}
+_FILTERS: dict[str, Callable[[Run], bool]] = {
+    "": lambda run: True,
+    "tags.even = '1'": lambda run: run.tag("even") == "1",
+    "attributes.user_id = 'ann' AND attributes.status != 'FAILED'": lambda run: (
+        run.info.user_id == "ann" and run.info.status != "FAILED"
+    ),
+    "attributes.end_time > 0 AND metrics.auc < 0.7": lambda run: (
+        (run.info.end_time or 0) > 0 and (run.metric("auc") or 1) < 0.7
+    ),
+    "attributes.start_time >= 20": lambda run: run.info.start_time >= 20,
+}
+
+
+@pytest.mark.parametrize(("few", "looked_at"), [(4, 3), (4, 40), (30, 40), (2000, 5000)])
+@pytest.mark.parametrize("key", _PLACES)
+def test_places_that_runs_share(
+    filled: Database, monkeypatch: pytest.MonkeyPatch, key: str, few: int, looked_at: int
+) -> None:
+    everything = filled.read(lambda tx: run_search.search(tx, experiment_ids=["0"], view="ALL")).runs
+    assert len(everything) == _RUNS
+    monkeypatch.setattr(run_search, "_FEW", few)
+    monkeypatch.setattr(run_places, "FEW", few)
+    monkeypatch.setattr(run_places, "_LEAST_LOOKED_AT", looked_at)
+    monkeypatch.setattr(run_places, "_LOOKED_AT", 1)
+    views: list[tuple[View, str]] = [("ACTIVE_ONLY", "active"), ("DELETED_ONLY", "deleted")]
+    for number, (text, holds) in enumerate(_FILTERS.items()):
+        for way, then in (("ASC", ""), ("DESC", ""), ("DESC", "attributes.start_time ASC")):
+            view, lifecycle = views[number == 1]
+            kept = [run for run in everything if run.info.lifecycle == lifecycle and holds(run)]
+            sign = 1 if then else -1
+            kept.sort(key=lambda run: (sign * run.info.start_time, run.info.run_id))
+            ranked: dict[tuple[int, Any], list[int]] = {}
+            for run in kept:
+                ranked.setdefault(_PLACES[key](run), []).append(run.info.row)
+            present = sorted((place for place in ranked if not place[0]), reverse=way == "DESC")
+            places = [*present, *sorted(place for place in ranked if place[0])]
+            wanted = [row for place in places for row in ranked[place]]
+            orders = [f"{key} {way}", *([then] if then else [])]
+            for size in (5, 1000):
+                assert _found(filled, size, filter=text, order_by=orders, view=view) == wanted
+
+
+def test_a_token_with_other_values_is_refused(filled: Database) -> None:
+    orders = ["params.kind"]
+    question = search_sql.question(["0"], "", "ACTIVE_ONLY", orders)
+    for phase, values in ((0, []), (0, ["tree"]), (3, ["tree", "tree", 1, "id"]), (4, [1, 1, "id"])):
+        token = search_sql.write_token(question, phase, values)
+        with pytest.raises(Invalid, match="page token"):
+            filled.read(lambda tx: run_search.rows(tx, experiment_ids=["0"], order_by=orders, after=token))  # noqa: B023
