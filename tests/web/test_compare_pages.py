@@ -203,3 +203,20 @@ def test_hundred_runs_with_two_hundred_parameters_stay_light(world: World, clien
     rows = client.get(path(wide).replace("/compare", "/compare/params.csv")).text.splitlines()
     assert len(rows) == 101
     assert rows[0].count(",") == 201
+
+
+def test_best_value_of_each_metric_is_compared_when_asked_for(several: list[str], client: httpx.Client) -> None:
+    last = client.get(path(several, all="1").replace("/compare", "/compare.json", 1)).json()
+    best = client.get(path(several, all="1", show="best").replace("/compare", "/compare.json", 1)).json()
+    assert (last["summary"], best["summary"]) == ("last", "best")
+    row = {each["key"]: [cell["value"] for cell in each["cells"]] for each in best["metrics"]}["valid/loss"]
+    assert row == pytest.approx([1 / 30, 1 / 26, 1 / 22, 1 / 18])
+    worst = client.get(path(several, show="max").replace("/compare", "/compare.json", 1)).json()
+    row = {each["key"]: [cell["value"] for cell in each["cells"]] for each in worst["metrics"]}["valid/loss"]
+    assert row == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
+    rows = list(csv.reader(io.StringIO(client.get(path(several, show="max").replace("?", "/metrics.csv?")).text)))
+    assert float(rows[1][rows[0].index("valid/loss")]) == 1.0
+    text = client.get(path(several, show="max")).text
+    assert '<option value="max" selected>greatest values</option>' in text
+    assert "metrics.csv" in text
+    assert "&amp;show=max" in text

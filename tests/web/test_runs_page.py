@@ -329,3 +329,71 @@ def test_experiments_are_found_by_name_and_paged(browser: httpx.Client) -> None:
         found = browser.get("/experiments.json", params={"q": text}).json()["experiments"]
         assert len(found) == min(expected, 50), text
     assert "No experiment of that name" in browser.get("/experiments", params={"q": "zebra"}).text
+
+
+def test_metric_column_shows_the_value_that_is_asked_for(browser: httpx.Client) -> None:
+    asked = {"cols": "max(metrics.curve),best(metrics.loss),metrics.curve,min(metrics.curve)"}
+    asked["sort"] = "max(metrics.curve) DESC"
+    page = browser.get("/experiments/0.json", params=asked).json()
+    assert page["columns"] == ["max(metrics.curve)", "best(metrics.loss)", "metrics.curve", "min(metrics.curve)"]
+    greatest = (RUNS - 1) * 4 / 7
+    first = page["runs"][0]
+    assert first["metrics"] == pytest.approx(
+        {"max(curve)": greatest, "best(loss)": 0.871, "curve": greatest, "min(curve)": 0.0}
+    )
+    assert [run["metrics"]["max(curve)"] for run in page["runs"]] == sorted(
+        (run["metrics"]["max(curve)"] for run in page["runs"]), reverse=True
+    )
+    following = browser.get("/experiments/0.json", params=asked | {"cursor": page["next"]}).json()
+    assert following["runs"][0]["metrics"]["max(curve)"] == pytest.approx((RUNS - 51) * 4 / 7)
+    text = browser.get("/experiments/0", params=asked).text
+    assert '<th scope="col" class="num" aria-sort="descending">' in text
+    assert text.count('<small class="of">max</small>') == text.count('<small class="of">best</small>') == 1
+    links = _links(text, r"<thead>.*?</thead>")
+    assert parse_qs(urlsplit(links["loss best"]).query)["sort"] == ["min(metrics.loss) ASC"]
+    every = _links(text, r"All metrics by.*?</p>")
+    assert parse_qs(urlsplit(every["best"]).query)["cols"] == [
+        "max(metrics.curve),best(metrics.loss),metrics.curve,min(metrics.curve)"
+    ], "nobody knows what the best of a curve is"
+    assert parse_qs(urlsplit(every["min"]).query)["cols"] == ["min(metrics.curve),min(metrics.loss)"]
+
+
+def test_value_that_is_asked_for_is_in_the_file_and_beside_the_baseline(
+    browser: httpx.Client, server: RunningServer
+) -> None:
+    ids = server.services.db.read(lambda tx: dict(tx.all("SELECT name, run_id FROM runs")))
+    asked = {"cols": "max(metrics.curve),took", "baseline": ids["run 100"], "sort": "max(metrics.curve) ASC"}
+    rows = list(csv.reader(io.StringIO(browser.get("/experiments/0/runs.csv", params=asked).text)))
+    assert rows[0] == ["run_id", "name", "max(metrics.curve)", "took_ms", "max(metrics.curve) minus baseline"]
+    assert float(rows[-1][4]) == pytest.approx((RUNS - 1 - 100) * 4 / 7)
+    assert "minus baseline" not in rows[1]
+    assert len(rows) == RUNS + 1
+
+
+def test_best_is_refused_where_nobody_knows_what_is_good(browser: httpx.Client) -> None:
+    for asked in ({"cols": "best(metrics.curve)"}, {"sort": "best(metrics.curve) DESC"}):
+        answer = browser.get("/experiments/0", params=asked)
+        assert answer.status_code == 200
+        assert "does not tell whether more or less of it is better" in answer.text
+        assert "max(metrics.curve)" in answer.text
+    answer = browser.get("/experiments/0", params={"cols": "max(params.kind)"})
+    assert "Only a metric has a max" in answer.text
+
+
+def test_view_keeps_the_value_that_is_asked_for(browser: httpx.Client) -> None:
+    kept = {"name": "by the best", "cols": "best(metrics.loss)", "sort": "min(metrics.loss) ASC"}
+    assert browser.post("/experiments/0/views", data=kept).status_code == 303
+    links = _links(browser.get("/experiments/0").text, r'<ul class="plain links">.*?</ul>')
+    query = parse_qs(urlsplit(links["by the best"]).query)
+    assert (query["cols"], query["sort"]) == (["best(metrics.loss)"], ["min(metrics.loss) ASC"])
+
+
+def test_page_says_that_older_runs_are_still_being_read(browser: httpx.Client, server: RunningServer) -> None:
+    asked = {"cols": "max(metrics.curve)"}
+    assert "still being worked out" not in browser.get("/experiments/0", params=asked).text
+    server.services.db.write(lambda tx: tx.run("INSERT INTO summaries_due (run, key) VALUES (1, 1)"))
+    try:
+        assert "still being worked out" in browser.get("/experiments/0", params=asked).text
+        assert "still being worked out" not in browser.get("/experiments/0").text
+    finally:
+        server.services.db.write(lambda tx: tx.run("DELETE FROM summaries_due"))

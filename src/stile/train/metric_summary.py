@@ -18,8 +18,10 @@ from stile.train.metric_direction import direction
 Summary = Literal["last", "best", "min", "max"]
 Column = Literal["value", "low", "high"]
 
+SUMMARIES: tuple[Summary, ...] = ("last", "best", "min", "max")
+
 _AROUND = re.compile(r"\s*(?P<summary>last|best|min|max)\((?P<inner>.+)\)(?:\s+(?P<way>\S+))?\s*", re.DOTALL)
-_SUMMARIES: dict[str, Summary] = {"last": "last", "best": "best", "min": "min", "max": "max"}
+_SUMMARIES: dict[str, Summary] = {each: each for each in SUMMARIES}
 _LONGEST = 1000
 
 
@@ -105,10 +107,6 @@ def same(first: Order, second: Order) -> bool:
     return (first.entity, first.key, column_of(first)) == (second.entity, second.key, column_of(second))
 
 
-def merged(key: str, summary: Summary, low: float, high: float, last: float) -> float:
-    """The value of a summary, of the numbers that are kept of a series; NaN when it has none."""
-    if (kept := column(summary, key)) == "value":
-        return last
-    if low > high:
-        return float("nan")
-    return low if kept == "low" else high
+def order_text(order: Order, left: str) -> str:
+    """The text of a sort key without its direction, as ``parse_order`` reads it; ``left`` is its metric's left side."""
+    return written({"value": "last", "low": "min", "high": "max"}[column_of(order)], left)  # type: ignore[arg-type]

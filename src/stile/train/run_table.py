@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from stile.store.database import Tx
+from stile.train import metric_summary, run_keys, series_records
 from stile.train import points as packed
-from stile.train import run_keys, series_records
+from stile.train.metric_summary import Column, Summary
 from stile.train.run_keys import blocks, marks
+from stile.train.run_values import Latest, Run
 
 _MOST_POINTS = 200_000
 
 
 class TableRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. Times in ms since 1970 UTC; ``metrics`` may hold NaN; only keys that were asked for and logged."""
+    """One run. Times in ms since 1970 UTC; only keys that were asked for and logged.
+
+    ``metrics`` may hold NaN; a summary stands beside the metric it sums up, as ``max(auc)``.
+    """
 
     row: int
     run_id: str
@@ -40,12 +45,20 @@ class TableRow(msgspec.Struct, frozen=True, kw_only=True):
 def load(
     tx: Tx, rows: Sequence[int], *, metrics: Sequence[str] = (), params: Sequence[str] = (), tags: Sequence[str] = ()
 ) -> list[TableRow]:
-    """The runs with these numbers, in this order, with the values of these keys."""
+    """The runs with these numbers, in this order, with the values of these keys.
+
+    A metric may be asked for by a summary: ``max(auc)``. It is left out where it is not worked out yet (``summaries``).
+
+    Raises:
+        Invalid: nobody knows what is best for a metric whose best is asked for.
+    """
     values: dict[int, dict[str, float]] = {row: {} for row in rows}
     texts: dict[str, dict[int, dict[str, str]]] = {table: {row: {} for row in rows} for table in ("params", "run_tags")}
     who = {}
     asked = {"params": _numbered(tx, params), "run_tags": _numbered(tx, tags)}
-    numbers = _numbered(tx, metrics)
+    summed = [metric_summary.split(name) for name in dict.fromkeys(metrics)]
+    kept = {each: metric_summary.column(*each) for each in summed}
+    numbers = _numbered(tx, [key for _, key in summed])
     for part in blocks(list(rows)):
         inside = f"run IN ({marks(part)})"
         for found in tx.all(
@@ -55,9 +68,13 @@ def load(
         ):
             who[found[0]] = found
         if numbers:
-            sql = f"SELECT run, key, value FROM latest WHERE {inside} AND key IN ({marks(list(numbers))})"
-            for run, key, value in tx.all(sql, [*part, *numbers]):
-                values[run][numbers[key]] = math.nan if value is None else value
+            sql = f"SELECT run, key, value, low, high FROM latest WHERE {inside} AND key IN ({marks(list(numbers))})"
+            found_metrics = {(row[0], numbers[row[1]]): row[2:] for row in tx.all(sql, [*part, *numbers])}
+            for run in part:
+                for each, column in kept.items():
+                    found_value = _summed(found_metrics.get((run, each[1])), column)
+                    if found_value is not None:
+                        values[run][metric_summary.written(*each)] = found_value
         for table, keys in asked.items():
             if keys:
                 sql = f"SELECT run, key, value FROM {table} WHERE {inside} AND key IN ({marks(list(keys))})"
@@ -72,6 +89,50 @@ def load(
         for row in rows
         if row in who
     ]  # fmt: skip
+
+
+def summed_up(tx: Tx, runs: Sequence[Run], summary: Summary) -> list[Run]:
+    """The runs with a summary of each metric in place of its newest value.
+
+    Where nobody knows what is best, and where it is not worked out yet, the newest value stays.
+    """
+    if summary == "last" or not runs:
+        return list(runs)
+    rows = [run.info.row for run in runs]
+    found: dict[tuple[int, int], tuple[float | None, float | None, float | None]] = {}
+    for part in blocks(rows):
+        sql = f"SELECT run, key, value, low, high FROM latest WHERE run IN ({marks(part)})"
+        found |= {(row[0], row[1]): (row[2], row[3], row[4]) for row in tx.all(sql, part)}
+    names = run_keys.names(tx, {key for _, key in found})
+    values = {(run, names[key]): ends for (run, key), ends in found.items()}
+    return [
+        msgspec.structs.replace(run, metrics=[_summed_metric(run, each, values, summary) for each in run.metrics])
+        for run in runs
+    ]
+
+
+def _summed_metric(
+    run: Run,
+    metric: Latest,
+    values: Mapping[tuple[int, str], tuple[float | None, float | None, float | None]],
+    summary: Summary,
+) -> Latest:
+    if summary not in metric_summary.choices(metric.key):
+        return metric
+    value = _summed(values.get((run.info.row, metric.key)), metric_summary.column(summary, metric.key))
+    return metric if value is None else msgspec.structs.replace(metric, value=value)
+
+
+def _summed(ends: Sequence[float | None] | None, column: Column) -> float | None:
+    """One of (newest, least, greatest) of a series; NaN when it has no number, None when it is not known."""
+    if ends is None:
+        return None
+    value, low, high = ends
+    if column == "value":
+        return math.nan if value is None else value
+    if low is None or high is None:
+        return None
+    return math.nan if low > high else low if column == "low" else high
 
 
 def curves(tx: Tx, rows: Sequence[int], key: str, *, most: int) -> dict[int, list[float]]:

@@ -14,7 +14,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         filter: in the search grammar.
-        columns: left sides such as ``metrics.auc``, in order; none means those chosen automatically.
+        columns: left sides such as ``metrics.auc`` or ``max(metrics.auc)``, in order; none: chosen automatically.
         sort: a key, then ASC or DESC; empty for the newest first.
         baseline: id of the run the others are compared with; empty for none.
     """

@@ -11,9 +11,9 @@ import msgspec
 from stile.kernel.errors import Exists, Forbidden, Invalid, Missing
 from stile.kernel.permission import Permission, Principal, may
 from stile.store.database import Tx
-from stile.train import experiments, limits
+from stile.train import experiments, limits, metric_summary
 from stile.train import saved_view_records as records
-from stile.train.filters import parse_filter, parse_order
+from stile.train.filters import parse_filter
 from stile.train.run_search import WORDS
 from stile.train.saved_view_records import Query, SavedView
 
@@ -119,7 +119,7 @@ def check_columns(columns: list[str]) -> list[str]:
         raise Invalid(f"A table shows at most {MOST_COLUMNS} columns; {len(columns)} are asked for.")
     for column in columns:
         if column != "took":
-            parse_order(column, WORDS)
+            metric_summary.parse_order(column, WORDS)
     return list(dict.fromkeys(columns))
 
 
@@ -129,7 +129,7 @@ def _check(name: str, query: Query, *, shared: bool, by: Principal) -> None:
     limits.check_length("View name", name, _NAME_LENGTH)
     parse_filter(query.filter, WORDS)
     if query.sort:
-        parse_order(query.sort, WORDS)
+        metric_summary.parse_order(query.sort, WORDS)
     check_columns(query.columns)
     if query.baseline:
         limits.check_run_id(query.baseline)

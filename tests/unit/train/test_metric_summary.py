@@ -56,12 +56,3 @@ def test_order_is_read_with_its_direction() -> None:
 def test_what_cannot_be_summed_up_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         parse_order(text, WORDS)
-
-
-def test_value_of_a_series_without_numbers_is_not_a_number() -> None:
-    greatest = 1.7976931348623157e308
-    assert metric_summary.merged("auc", "best", 0.1, 0.9, 0.5) == 0.9
-    assert metric_summary.merged("auc", "min", 0.1, 0.9, 0.5) == 0.1
-    assert metric_summary.merged("auc", "last", 0.1, 0.9, 0.5) == 0.5
-    nothing = metric_summary.merged("auc", "max", greatest, -greatest, float("nan"))
-    assert nothing != nothing  # noqa: PLR0124

@@ -127,3 +127,33 @@ def test_pinned_run_stays_while_one_searches(browser, field) -> None:
     browser.until("return document.querySelector('tr.pinned a.open')?.textContent === arguments[0]", name)
     assert browser.driver.find_elements("css selector", ".delta.better, .delta.worse")
     assert browser.complaints() == []
+
+
+def test_ticks_stay_through_other_searches_until_they_are_cleared(browser, world: World, field) -> None:
+    browser.driver.execute_script("sessionStorage.clear()")
+    browser.driver.refresh()
+    browser.until("return document.querySelector('[data-ticked-count]').textContent.startsWith('Tick two')")
+    for box in browser.driver.find_elements("css selector", "[data-tick]")[:2]:
+        box.click()
+    ticked = {box.get_attribute("value") for box in browser.driver.find_elements("css selector", "[data-tick]:checked")}
+    assert browser.find("[data-ticked]").text == "Compare 2 runs"
+    browser.find("input[name=filter]").send_keys("metrics.auc > 0.95" + Keys.ENTER)
+    browser.until("return document.querySelectorAll('#runs tbody tr').length === 1")
+    assert browser.find("[data-ticked]").text == "Compare 2 runs"
+    assert "not on this page" in browser.find("[data-ticked-count]").text
+    browser.go(f"/experiments/{world.experiment_id}?sort=metrics.auc+ASC&cols=max(metrics.auc)")
+    boxes = browser.driver.find_elements("css selector", "[data-tick]:checked")
+    assert {box.get_attribute("value") for box in boxes} == ticked
+    browser.go(f"/experiments/{world.experiment_id}?filter=metrics.auc+%3E+0.95")
+    browser.find("[data-ticked]").click()
+    browser.until("return location.pathname === '/compare'")
+    assert all(run in browser.driver.current_url for run in ticked)
+    assert "2 runs compared" in browser.find("h1").text
+    browser.go(f"/experiments/{world.experiment_id}")
+    browser.until("return document.querySelectorAll('[data-tick]:checked').length === 2")
+    browser.find("[data-untick]").click()
+    assert browser.driver.find_elements("css selector", "[data-tick]:checked") == []
+    assert not browser.find("[data-untick]").is_displayed()
+    browser.driver.refresh()
+    assert browser.driver.find_elements("css selector", "[data-tick]:checked") == []
+    assert browser.complaints() == []

@@ -16,8 +16,9 @@ from stile.govern import registry_search
 from stile.kernel.errors import Invalid
 from stile.kernel.permission import Permission
 from stile.store.database import Tx
-from stile.train import evidence_records, experiments, run_curves
+from stile.train import evidence_records, experiments, run_curves, run_table
 from stile.train.evidence import Evidence
+from stile.train.metric_summary import SUMMARIES, Summary
 from stile.train.run_curves import RunLine
 from stile.train.run_values import Run
 from stile.web import links
@@ -68,6 +69,7 @@ class CompareData(msgspec.Struct, frozen=True, kw_only=True):
         baseline: place of the run the others are measured against.
         all: whether rows that are the same everywhere are shown too.
         find: only keys that contain it are shown.
+        summary: which value of a metric stands for it in every run; the last where nobody knows what is best.
         curve: the metric whose curves are shown; ``lines`` has some of them when the page draws them itself.
         goal: the metric that the scatter plot and the parallel axes explain.
         slices: of the versions that came from the runs, where they were evaluated.
@@ -79,6 +81,7 @@ class CompareData(msgspec.Struct, frozen=True, kw_only=True):
     all: bool
     find: str
     view: View
+    summary: Summary
     metrics: list[MetricRow]
     params: list[KeyRow]
     tags: list[KeyRow]
@@ -110,9 +113,15 @@ def asked_runs(call: Call) -> list[str]:
     return found
 
 
+def asked_summary(call: Call) -> Summary:
+    """Which value of a metric an address asks for: ``show=best``; the last one unless it says another."""
+    return next((each for each in SUMMARIES if each == call.query("show")), "last")
+
+
 def _load(tx: Tx, call: Call) -> CompareData:
     asked, view = asked_runs(call), view_of(call)
-    found = run_curves.several(tx, asked)
+    summary = asked_summary(call)
+    found = run_table.summed_up(tx, run_curves.several(tx, asked), summary)
     known = {run.info.run_id for run in found}
     wanted = call.query("baseline")
     baseline = next((at for at, run in enumerate(found) if run.info.run_id == wanted), 0)
@@ -129,8 +138,8 @@ def _load(tx: Tx, call: Call) -> CompareData:
     few = len(found) <= _DRAWN_RUNS
     return CompareData(
         runs=_compared(tx, found), missing=[id for id in asked if id not in known], baseline=baseline,
-        all=call.query("all") in ("1", "on"), find=call.query("find")[:200], view=view, metrics=metrics, params=params,
-        tags=compare_view.tags(found), data=compare_view.datasets(found),
+        all=call.query("all") in ("1", "on"), find=call.query("find")[:200], view=view, summary=summary,
+        metrics=metrics, params=params, tags=compare_view.tags(found), data=compare_view.datasets(found),
         environment=compare_view.environments(found), curve=curve,
         lines=_lines(tx, [run.info.run_id for run in found], curve, view, _DRAWN_POINTS) if few and curve else [],
         goal=goal, across=across, across_values=compare_view.values_on(across, found),
@@ -209,6 +218,7 @@ def _extras(data: CompareData, call: Call) -> dict[str, Any]:
         "scatter": _scatter(data),
         "parallel": _parallel(data),
         "view_axes": AXES,
+        "summaries": SUMMARIES,
         "best": _best(data),
         "without": partial(_without, data, call),
         "kept": lambda *names: links.kept_fields(request, *names),

@@ -11,11 +11,11 @@ from stile.edge.call import Call
 from stile.edge.route import Route
 from stile.kernel.errors import Invalid
 from stile.kernel.permission import Permission
-from stile.train import run_curves, runs
+from stile.train import run_curves, run_table, runs
 from stile.train.run_values import Run
 from stile.web import csv
 from stile.web.pages import compare_view
-from stile.web.pages.compare import PAGE, CompareData, asked_runs
+from stile.web.pages.compare import PAGE, CompareData, asked_runs, asked_summary
 from stile.web.pages.compare_view import KeyRow
 
 _ROWS_PER_PAGE = 10_000
@@ -60,7 +60,8 @@ async def _runs(call: Call) -> Response:
 
 async def _metrics(call: Call) -> Response:
     asked = _asked(call)
-    found = await call.read(lambda tx: run_curves.several(tx, asked))
+    summary = asked_summary(call)
+    found = await call.read(lambda tx: run_table.summed_up(tx, run_curves.several(tx, asked), summary))
     keys = sorted({metric.key for run in found for metric in run.metrics})
     lines = [(run.info.run_id, run.info.name, *(run.metric(key) for key in keys)) for run in found]
     return csv.answer("runs metrics", ("run_id", "run", *keys), lines)

@@ -11,7 +11,7 @@ from stile.govern import registry
 from stile.store.database import Tx
 from stile.train import experiment_list, runs
 from stile.train.experiment_list import Listed, ListPage
-from stile.web.pages.runs_asked import written
+from stile.web.pages.runs_asked import query_text
 from stile.web.render import Frame, Page
 
 SNIPPET = """import mlflow
@@ -61,8 +61,8 @@ def _extras(data: ExperimentsData, call: Call) -> dict[str, Any]:
     path = call.request.url.path
     return {
         "snippet": SNIPPET.format(url=call.services.settings.url, name="my-experiment"),
-        "next_url": f"{path}?{written({'q': data.text, 'cursor': data.next})}" if data.next else "",
-        "previous_url": f"{path}?{written({'q': data.text, 'before': data.previous})}" if data.previous else "",
+        "next_url": f"{path}?{query_text({'q': data.text, 'cursor': data.next})}" if data.next else "",
+        "previous_url": f"{path}?{query_text({'q': data.text, 'before': data.previous})}" if data.previous else "",
     }
 
 

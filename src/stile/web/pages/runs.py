@@ -12,10 +12,11 @@ from stile.edge.route import Route
 from stile.kernel.errors import Invalid
 from stile.kernel.permission import Permission, may
 from stile.store.database import Tx
-from stile.train import experiments, logged_keys, run_facets, run_table, saved_views
+from stile.train import experiments, logged_keys, run_facets, run_table, saved_views, summaries
 from stile.train.experiment_records import Experiment
 from stile.train.filter_repair import repaired
 from stile.train.filters import FilterError
+from stile.train.metric_summary import SUMMARIES, Summary
 from stile.train.run_facets import Facets, Matching
 from stile.train.run_search import WORDS, RowPage
 from stile.train.run_table import TableRow
@@ -54,6 +55,7 @@ class RunsData(msgspec.Struct, frozen=True, kw_only=True):
         offered: what else these runs have, as left sides.
         baseline: the run the others are compared with.
         lost: a baseline was asked for that is not there any more.
+        unsummed: some least and greatest values are asked for, and not all are worked out yet.
         drawn: the metric that is drawn: the first shown one with steps, else the one most runs logged steps of.
         curves: its course in each run that logged steps of it, thinned; by run id.
         found: how many match, and how they spread.
@@ -69,6 +71,7 @@ class RunsData(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[TableRow]
     baseline: TableRow | None
     lost: bool
+    unsummed: bool
     drawn: str
     curves: dict[str, list[float]]
     found: Facets
@@ -104,6 +107,7 @@ def _load(tx: Tx, call: Call) -> RunsData:
         runs=rows[: len(page.rows)],
         baseline=rows[-1] if baseline else None,
         lost=bool(state.baseline) and not baseline,
+        unsummed=_unsummed(tx, state, columns),
         drawn=drawn,
         curves=_curves(tx, page.rows, rows, drawn),
         found=_NO_FACETS if problem else run_facets.facets(tx, experiment.row_id, state.filter, known=known),
@@ -119,6 +123,11 @@ def _problem(tx: Tx, experiment: Experiment, state: Asked, error: Invalid) -> Pr
         return Problem(says=error.message)
     instead = repaired(state.filter, WORDS, runs_help.keys(tx, experiment.row_id))
     return Problem(says=error.message, at=error.at, length=error.length, instead=instead)
+
+
+def _unsummed(tx: Tx, state: Asked, columns: Sequence[Column]) -> bool:
+    asks = any(each.summary != "last" for each in columns) or state.sort.startswith(("min(", "max(", "best("))
+    return asks and summaries.missing(tx)
 
 
 def _drawn(tx: Tx, rows: Sequence[int], columns: Sequence[Column]) -> str:
@@ -156,6 +165,7 @@ def _extras(data: RunsData, call: Call) -> dict[str, Any]:
         "instead_url": address(path, here, filter=data.problem.instead) if data.problem else "",
         "automatic_url": address(path, here, columns=()),
         "picker": [(runs_asked.column(text), text in data.columns) for text in _picked(data)],
+        "sum_all": [(each, address(path, here, columns=_all_by(columns, each))) for each in SUMMARIES],
         "csv_url": address(f"{path}/runs.csv", here, columns=tuple(data.columns), view=""),
         "csv_all_url": address(
             f"{path}/runs.csv", msgspec.structs.replace(here, columns=(runs_csv.EVERYTHING,), view="")
@@ -171,6 +181,12 @@ def _extras(data: RunsData, call: Call) -> dict[str, Any]:
 def _picked(data: RunsData) -> list[str]:
     """What can be ticked as a column: what is shown, then what else there is."""
     return [*data.columns, *(text for text in data.offered if text not in data.columns)]
+
+
+def _all_by(columns: Sequence[Column], summary: Summary) -> tuple[str, ...]:
+    """The columns with every metric summed up in one way, where that is possible."""
+    texts = (dict(each.choices).get(summary, each.text) if each.kind == "metric" else each.text for each in columns)
+    return tuple(dict.fromkeys(texts))
 
 
 def _frame(data: RunsData) -> Frame:

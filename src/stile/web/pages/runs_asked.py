@@ -10,9 +10,10 @@ import msgspec
 from starlette.datastructures import QueryParams
 
 from stile.kernel.errors import Invalid
-from stile.train import saved_views
+from stile.train import metric_summary, saved_views
 from stile.train.filter_text import key_text
-from stile.train.filters import Entity, parse_order
+from stile.train.filters import Entity
+from stile.train.metric_summary import Summary, order_text, parse_order, split, written
 from stile.train.run_search import WORDS
 from stile.train.saved_view_records import Query
 
@@ -32,7 +33,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a page of runs, all of it in its address.
 
     Attributes:
-        columns: left sides such as ``metrics.auc``, and ``took``; none for those chosen automatically.
+        columns: left sides such as ``metrics.auc`` or ``max(metrics.auc)``, and ``took``; none for those chosen
+            automatically.
         view: number of the saved view this was opened from, '' for none.
         after, before: where the page begins, or ends.
     """
@@ -52,7 +54,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """One column: what it shows, its head, and by what it is sorted ('' when it cannot be)."""
+    """One column: what it shows, its head, and by what it is sorted ('' when it cannot be).
+
+    Attributes:
+        summary: which value of a metric stands for its series.
+    """
 
     text: str
     kind: Kind
@@ -60,6 +66,18 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     key: str = ""
     title: str = ""
     sort: str = ""
+    summary: Summary = "last"
+
+    @property
+    def value_key(self) -> str:
+        """What its values are found under in a row: the key, or for a summary the key inside it."""
+        return written(self.summary, self.key)
+
+    @property
+    def choices(self) -> list[tuple[Summary, str]]:
+        """What else a metric could be summed up by, and the column that does."""
+        left = key_text(self.entity, self.key)
+        return [(each, written(each, left)) for each in metric_summary.choices(self.key)]
 
 
 def asked(parameters: QueryParams) -> Asked:
@@ -85,11 +103,11 @@ def address(path: str, state: Asked, **changes: Any) -> str:
         "filter": now.filter, "sort": now.sort, "cols": ",".join(now.columns), "baseline": now.baseline,
         "view": now.view, "cursor": now.after, "before": now.before,
     }  # fmt: skip
-    text = written(pairs)
+    text = query_text(pairs)
     return f"{path}?{text}" if text else path
 
 
-def written(pairs: Mapping[str, str]) -> str:
+def query_text(pairs: Mapping[str, str]) -> str:
     """The pairs that have a value, as a query."""
     return urlencode({name: value for name, value in pairs.items() if value})
 
@@ -116,10 +134,13 @@ def column(text: str) -> Column:
             text=name, kind=_KINDS.get(found.key, "text"), key=found.key, title=_TITLES.get(found.key, found.key),
             sort=name,
         )  # fmt: skip
-    return Column(
-        text=name, kind="metric" if found.entity == "metric" else "text", entity=found.entity, key=found.key,
-        title=found.key, sort=name,
-    )  # fmt: skip
+    if found.entity == "metric":
+        summary = split(text)[0]
+        return Column(
+            text=written(summary, name), kind="metric", entity="metric", key=found.key, title=found.key,
+            sort=order_text(found, name), summary=summary,
+        )  # fmt: skip
+    return Column(text=name, kind="text", entity=found.entity, key=found.key, title=found.key, sort=name)
 
 
 def columns(texts: list[str]) -> list[Column]:
@@ -139,5 +160,5 @@ def sorted_by(sort: str) -> tuple[str, bool]:
             order = parse_order(sort, WORDS)
         except Invalid:
             return "", True
-        return key_text(order.entity, order.key), order.ascending
+        return order_text(order, key_text(order.entity, order.key)), order.ascending
     return "start_time", False

@@ -71,5 +71,5 @@ def table(tx: Tx, rows: Sequence[int], shown: Sequence[Column]) -> list[TableRow
     """The runs with the values of these columns, and nothing else that was logged."""
     keys: dict[str, list[str]] = {"metric": [], "param": [], "tag": []}
     for each in shown:
-        keys.setdefault(each.entity, []).append(each.key)
+        keys.setdefault(each.entity, []).append(each.value_key if each.kind == "metric" else each.key)
     return run_table.load(tx, rows, metrics=keys["metric"], params=keys["param"], tags=keys["tag"])

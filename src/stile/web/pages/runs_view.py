@@ -37,6 +37,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     sorted: str
     wide: bool
     says: str
+    summary: str = ""
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,8 +89,11 @@ def heads(path: str, state: Asked, columns: Sequence[Column]) -> list[Head]:
         way = direction(each.key) if each.kind == "metric" else ""
         says = {"up": "more is better", "down": "less is better", "": ""}[way]
         found.append(
-            Head(title=each.title, kind=each.kind, url=url, sorted=sorted_now, wide=each.text not in narrow, says=says)
-        )
+            Head(
+                title=each.title, kind=each.kind, url=url, sorted=sorted_now, wide=each.text not in narrow, says=says,
+                summary="" if each.summary == "last" else each.summary,
+            )
+        )  # fmt: skip
     return found
 
 
@@ -108,7 +112,7 @@ def cells(row: TableRow, columns: Sequence[Column], baseline: TableRow | None, s
 def value_of(row: TableRow, column: Column) -> str | float | None:
     """The plain value of a run in a column: a number for metrics and times, a text otherwise; None when absent."""
     if column.kind == "metric":
-        return row.metrics.get(column.key)
+        return row.metrics.get(column.value_key)
     if column.kind == "took":
         return row.took_ms
     if column.entity == "param":
@@ -120,7 +124,7 @@ def value_of(row: TableRow, column: Column) -> str | float | None:
 
 def difference(row: TableRow, column: Column, baseline: TableRow) -> float | None:
     """A metric of a run minus the baseline's; None where one of them has no number."""
-    mine, theirs = row.metrics.get(column.key), baseline.metrics.get(column.key)
+    mine, theirs = row.metrics.get(column.value_key), baseline.metrics.get(column.value_key)
     if mine is None or theirs is None:
         return None
     found = mine - theirs
@@ -171,7 +175,8 @@ def _narrow(columns: Sequence[Column], by: str) -> set[str]:
     """The two columns a phone shows beside the name: what it is sorted by (or the first), and when it started."""
     times = [each.text for each in columns if each.kind == "time"]
     others = [each.text for each in columns if each.kind != "time"]
-    first = [by] if by in others else others[:1]
+    chosen = [each.text for each in columns if each.sort == by and each.kind != "time" and by]
+    first = chosen[:1] or others[:1]
     return {*first, *(times[-1:] or [each for each in others if each not in first][:1])}
 
 
