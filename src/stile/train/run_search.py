@@ -107,6 +107,14 @@ class _Query(msgspec.Struct, frozen=True, kw_only=True):
     orders: list[tuple[Order, int]]
 
 
+class _Driver(msgspec.Struct, frozen=True, kw_only=True):
+    """A clause that few rows ``f`` of a table satisfy, as a condition that an index answers, and how many do."""
+
+    rows: int
+    table: str
+    where: Part
+
+
 def search(
     tx: Tx,
     *,
@@ -186,6 +194,8 @@ def _walk(
     tx.walk_indexes(in_order=True)
     driver = _driver(tx, query)
     if driver is not None:
+        if not driver.rows:
+            return []
         tx.walk_indexes()
     for phase in reversed(phases) if backwards else phases:
         if token is not None and (phase > token.phase if backwards else phase < token.phase):
@@ -233,7 +243,7 @@ def _condition(clause: Clause, key: int | None) -> Part:
     """One clause as a condition on a run ``r``."""
     if clause.entity == "attribute":
         column = _UNINDEXED.get(clause.key) or _ATTRIBUTES[clause.key]
-        return search_sql.comparison(column, clause.op, clause.value)
+        return search_sql.comparison(column, clause.op, search_sql.whole(clause.op, clause.value))
     if clause.entity == "dataset":
         column = "i.context" if clause.key == "context" else f"d.{clause.key}"
         inner = search_sql.comparison(column, clause.op, clause.value)
@@ -253,9 +263,9 @@ def _condition(clause: Clause, key: int | None) -> Part:
     )
 
 
-def _driver(tx: Tx, query: _Query) -> tuple[str, Part] | None:
-    """(table, condition) of the most selective clause an index can answer, when it is selective enough."""
-    best: tuple[int, str, Part] | None = None
+def _driver(tx: Tx, query: _Query) -> _Driver | None:
+    """The most selective clause an index can answer, when it is selective enough."""
+    best: _Driver | None = None
     for clause, condition in query.conditions:
         part = _indexed(query, clause, condition)
         if part is None:
@@ -264,9 +274,9 @@ def _driver(tx: Tx, query: _Query) -> tuple[str, Part] | None:
         few = tx.scalar(
             f"SELECT COUNT(*) FROM (SELECT 1 FROM {table} f WHERE {part.sql} LIMIT {_FEW}) few", part.params
         )
-        if few < _FEW and (best is None or few < best[0]):
-            best = (few, table, part)
-    return None if best is None else (best[1], best[2])
+        if few < _FEW and (best is None or few < best.rows):
+            best = _Driver(rows=few, table=table, where=part)
+    return best
 
 
 def _indexed(query: _Query, clause: Clause, condition: Part) -> Part | None:
@@ -281,15 +291,16 @@ def _indexed(query: _Query, clause: Clause, condition: Part) -> Part | None:
     elif clause.key == "run_name" and search_sql.answers_by_index(clause.op, clause.value):
         value = search_sql.indexed_text("f.name", clause.op, clause.value)
     elif clause.op in _FOUND_BY.get(clause.key, ()):
-        value = search_sql.comparison(f"f.{clause.key}", clause.op, clause.value)
+        value = search_sql.comparison(f"f.{clause.key}", clause.op, search_sql.whole(clause.op, clause.value))
     else:
         return None
     if clause.entity in _TABLES:
         return Part(f"{inside} AND f.key = ? AND {value.sql}", (*query.experiments, condition.params[0], *value.params))
     states = _LIFECYCLES[query.view]
-    return Part(
-        f"{inside} AND f.lifecycle IN ({marks(states)}) AND {value.sql}", (*query.experiments, *states, *value.params)
-    )
+    inside = f"{inside} AND f.lifecycle IN ({marks(states)})"
+    if clause.key == "run_id":  # found by its own index alone
+        inside = f"(f.experiment + 0) IN ({marks(query.experiments)}) AND (f.lifecycle || '') IN ({marks(states)})"
+    return Part(f"{inside} AND {value.sql}", (*query.experiments, *states, *value.params))
 
 
 def _phases(query: _Query) -> tuple[int, ...]:
@@ -373,7 +384,7 @@ def _bounds(query: _Query, phase: int) -> list[Part]:
 def _run_phase(
     tx: Tx,
     query: _Query,
-    driver: tuple[str, Part] | None,
+    driver: _Driver | None,
     phase: int,
     *,
     after: Sequence[Any] | None,
@@ -395,8 +406,8 @@ def _run_phase(
     by_value = phase in (0, 1)
     walked = column_of(query.orders[0][0]) if query.orders else "value"
     if driver is not None:
-        source.append(Part(f"{driver[0]} f CROSS JOIN runs r"))
-        where += [driver[1], Part("r.id = f.id" if driver[0] == _RUNS else "r.id = f.run")]
+        source.append(Part(f"{driver.table} f CROSS JOIN runs r"))
+        where += [driver.where, Part("r.id = f.id" if driver.table == _RUNS else "r.id = f.run")]
         if by_value:
             source.append(Part(f"JOIN {table} o ON o.run = r.id AND o.key = ?", (first_key,)))
     elif by_value and (near is not None or by_start):

@@ -94,6 +94,17 @@ _FILTERS: dict[str, Callable[[Run], bool]] = {
         (run.info.end_time or 0) > 0 and (run.metric("auc") or 1) < 0.7
     ),
     "attributes.start_time >= 20": lambda run: run.info.start_time >= 20,
+    "attributes.start_time < 19.5 AND attributes.end_time <= 1.5": lambda run: (
+        run.info.start_time < 20 and run.info.end_time in (0, 1)
+    ),
+    "attributes.start_time > 9.5 AND attributes.end_time != 0.5": lambda run: (
+        run.info.start_time > 9 and run.info.end_time is not None
+    ),
+    "attributes.start_time >= 20.5 AND attributes.end_time = 2": lambda run: (
+        run.info.start_time > 20 and run.info.end_time == 2
+    ),
+    "attributes.start_time = 20.5": lambda run: False,
+    "attributes.end_time < 1e300": lambda run: run.info.end_time is not None,
 }
 
 

@@ -1,18 +1,25 @@
-"""The work of the usual searches grows with the page, not with the store: counted in steps of SQLite's machine."""
+"""The work of the usual searches grows with the page, not with the store.
+
+It is counted in steps of SQLite's machine, and in blocks that PostgreSQL reads: with what it knows of the tables after
+ANALYZE, and with nothing known, as after many runs were logged in a moment.
+"""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 
+from stile.store.database import Database, Row, Tx
 from stile.store.sqlite import SqliteDatabase
+from stile.testing import postgres
 from stile.testing.many_runs import seed
-from stile.train import run_search
+from stile.train import run_facets, run_search
 
 _SMALL, _LARGE, _PAGE = 5_000, 50_000, 100
 _SEARCHES: dict[str, dict[str, Any]] = {
@@ -131,3 +138,87 @@ def test_what_is_rare_twice_is_met_without_looking_at_every_run(stores: tuple[_C
     steps, page = stores[1].search(filter=text, order_by=_RARE[text])
     assert len(page.runs) == _PAGE
     assert steps < 30 * 70 * _PAGE
+
+
+_FACETS = {"": 1500, "metrics.acc > 0.5": 30_000, "params.model = 'm3'": 60_000}
+"""Filters, and most blocks: a thousand runs are found first, each of which costs as many as are looked at for it."""
+_AMBIGUOUS = ("name", "name beginning", "a state nobody is in", "ended before all")
+"""Found by one of several indexes that begin alike: which, PostgreSQL only knows after ANALYZE."""
+
+
+class _Explained:
+    """A transaction that has PostgreSQL explain every statement, and adds up the blocks each has read."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self.blocks = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tx, name)
+
+    def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        self._explain(sql, params)
+        return self._tx.all(sql, params)
+
+    def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
+        self._explain(sql, params)
+        return self._tx.one(sql, params)
+
+    def scalar(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        self._explain(sql, params)
+        return self._tx.scalar(sql, params)
+
+    def _explain(self, sql: str, params: Sequence[Any]) -> None:
+        found = self._tx.scalar(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {sql}", params)
+        plan = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+        self.blocks += plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+@pytest.fixture(scope="module")
+def seeded(cluster: postgres.Cluster) -> Iterator[tuple[Database, Database]]:
+    """Few runs and many, of which PostgreSQL knows nothing."""
+    from stile.store.postgres import PostgresDatabase
+
+    both = PostgresDatabase(cluster.fresh()), PostgresDatabase(cluster.fresh())
+    for db, runs in zip(both, (_SMALL, _LARGE), strict=True):
+        db.write(lambda tx: seed(tx, runs, dialect="postgres"))  # noqa: B023  called at once
+    yield both
+    for db in both:
+        db.close()
+
+
+@pytest.fixture(scope="module", params=["nothing known", "analyzed"])
+def explained(seeded: tuple[Database, Database], request: pytest.FixtureRequest) -> tuple[Database, Database]:
+    if request.param == "analyzed":
+        for db in seeded:
+            db.write(lambda tx: tx.run("ANALYZE"))
+    return seeded
+
+
+def _blocks(db: Database, work: Callable[[Tx], Any]) -> int:
+    def explaining(tx: Tx) -> int:
+        explained = _Explained(tx)
+        work(explained)  # type: ignore[arg-type]
+        return explained.blocks
+
+    return db.read(explaining)
+
+
+@pytest.mark.parametrize("title", _SEARCHES)
+def test_postgres_reads_no_more_blocks_of_ten_times_the_runs(explained: tuple[Database, Database], title: str) -> None:
+    question = _SEARCHES[title]
+    if title in _AMBIGUOUS and not explained[1].read(
+        lambda tx: tx.scalar("SELECT COUNT(*) FROM pg_stats WHERE tablename = 'runs'")
+    ):
+        return
+    few, many = (
+        _blocks(db, lambda tx: run_search.rows(tx, experiment_ids=["0"], max_results=_PAGE, **question))
+        for db in explained
+    )
+    assert many <= 2 * few + 100, f"{title}: {few} blocks with {_SMALL} runs, {many} with {_LARGE}"
+    assert many < 120 * _PAGE
+
+
+@pytest.mark.parametrize("text", _FACETS)
+def test_postgres_counts_without_reading_every_run(explained: tuple[Database, Database], text: str) -> None:
+    assert _blocks(explained[1], lambda tx: run_facets.facets(tx, 0, text)) < _FACETS[text]
