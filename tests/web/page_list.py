@@ -12,6 +12,9 @@ NAMES = (
     "ledger", "sign in", "style", "traces", "traces found", "traces mistyped", "trace", "trace at a span",
 )  # fmt: skip
 
+OF_OPERATORS = ("webhooks", "webhook")
+"""Pages that only operators may see."""
+
 
 def address(name: str, world: World) -> str:
     """The path of a page in this world."""
@@ -51,6 +54,8 @@ def address(name: str, world: World) -> str:
         "card": f"/cards/{world.card}",
         "people": "/people",
         "ledger": "/ledger",
+        "webhooks": "/webhooks",
+        "webhook": f"/webhooks/{world.webhook}",
         "sign in": "/sign-in",
         "style": "/style",
         "traces": f"/experiments/{world.experiment_id}/traces",

@@ -87,6 +87,7 @@ class World:
     card: str = ""
     graph: str = ""
     trace: str = ""
+    webhook: str = ""
 
     def call(self, method: str, path: str, *, by: str = "", **arguments: Any) -> Any:
         """One API call that must succeed."""
@@ -119,6 +120,7 @@ def build(url: str, services: Services, *, whole: bool = True) -> World:
     if whole:
         _live(world)
     _board(world)
+    _webhook(world)
     return world
 
 
@@ -404,6 +406,13 @@ def _live(world: World) -> None:
             time.sleep(0.05)
     queue = world.call("GET", f"/api/v1/use-cases/{USE_CASE}/feedback-queue", by="dora")
     world.prediction = (queue.get("queue") or queue.get("items") or [{"prediction": "pred_0000001"}])[0]["prediction"]
+
+
+def _webhook(world: World) -> None:
+    """A webhook that is paused, so that nothing leaves this machine."""
+    body = {"name": "release-bot", "url": "https://93.184.216.34/hook", "events": ["decision.taken"], "secret": "hush"}
+    made = world.call("POST", "/api/v1/webhooks", json=body | {"status": "DISABLED", "description": "Tells the chat."})
+    world.webhook = made["webhook"]["webhook_id"]
 
 
 def _board(world: World) -> None:

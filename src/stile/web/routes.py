@@ -30,12 +30,14 @@ from stile.web.pages import (
     trace,
     traces,
     use_cases,
+    webhook_forms,
+    webhooks,
 )
 
 _PAGES = (
     static, inbox, use_cases, runs, run, run_series, run_files, run_forms, compare, compare_tables, graphs, gate,
     gate_forms, model, decisions, evidence, monitor, feedback, predictions, board, people, ledger, sign_in, style,
-    traces, trace,
+    traces, trace, webhooks, webhook_forms,
 )  # fmt: skip
 
 ROUTES: list[Route] = [route for module in _PAGES for route in module.ROUTES]

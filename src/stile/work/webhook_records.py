@@ -153,6 +153,12 @@ def deliveries(tx: Tx, webhook: int, limit: int) -> list[Delivery]:
     ]  # fmt: skip
 
 
+def standing(tx: Tx) -> dict[tuple[int, str], int]:
+    """How many messages of each webhook are in which state, among those that are kept."""
+    rows = tx.all("SELECT webhook, state, COUNT(*) FROM webhook_deliveries GROUP BY webhook, state")
+    return {(webhook, state): count for webhook, state, count in rows}
+
+
 def _due(tx: Tx, limit: int) -> list[Row]:
     now = tx.now_ms()
     return tx.all(

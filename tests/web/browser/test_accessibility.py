@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from axe_selenium_python import Axe
 from axe_selenium_python.axe import _DEFAULT_SCRIPT
-from page_list import NAMES, address
+from page_list import NAMES, OF_OPERATORS, address
 from web_world import World
 
 from stile.web import build_assets
@@ -32,8 +33,19 @@ def signed_in(browser, world: World) -> None:
     world.graph = json.loads(text)["evidence"]["graphs"][0]["spec"]
 
 
+@pytest.fixture
+def may_look(name: str, browser, world: World) -> Iterator[None]:
+    """Pages of operators are looked at by the local user, who is one."""
+    if name in OF_OPERATORS:
+        browser.driver.delete_all_cookies()
+    yield
+    if name in OF_OPERATORS:
+        browser.sign_in(world, "cora")
+
+
+@pytest.mark.usefixtures("may_look")
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *OF_OPERATORS])
 def test_axe_finds_nothing(name: str, theme: str, browser, world: World) -> None:
     browser.size(1280)
     path = address(name, world)
@@ -51,8 +63,9 @@ def test_axe_finds_nothing(name: str, theme: str, browser, world: World) -> None
     assert browser.complaints() == []
 
 
+@pytest.mark.usefixtures("may_look")
 @pytest.mark.parametrize("width", [390, 768, 1280])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *OF_OPERATORS])
 def test_page_fits_the_screen(name: str, width: int, browser, world: World) -> None:
     browser.size(width)
     browser.go(address(name, world))
