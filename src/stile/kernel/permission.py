@@ -182,4 +182,5 @@ def may(principal: Principal, permission: Permission, use_case: str | None = Non
     if permission is Permission.READ and principal.kind in (PrincipalKind.PERSON, PrincipalKind.SERVICE):
         return Verdict(allowed=True, reason="everybody with an account may look")
     where = f" in {use_case}" if use_case else ""
-    return Verdict(allowed=False, reason=f"needs one of: {', '.join(sorted(wanted))}{where}")
+    roles = ", ".join(sorted(wanted))
+    return Verdict(allowed=False, reason=f"needs one of: {roles}{where} (given with: stile member add NAME ROLE)")

@@ -17,7 +17,7 @@ RESERVED = "registry"
 _LENGTH = 2000
 _REFUSED = re.compile(
     r"/|[A-Za-z]:"  # absolute, or of a drive
-    r"|.*[\\%\x00-\x1f\x7f\ud800-\udfff]"
+    r"|.*(?:[\\\x00-\x1f\x7f\ud800-\udfff]|%[0-9A-Fa-f]{2})"  # a percent sign alone is no escape: "100% sure.png"
     r"|(?:.*/)?\.{0,2}(?:/|\Z)",  # a segment that is empty, "." or ".."
     re.DOTALL,
 )
@@ -31,7 +31,7 @@ def checked_path(path: str, *, empty_allowed: bool = False) -> str:
 
     Raises:
         Invalid: it is empty, absolute, too long, has an empty, ``.`` or ``..`` segment, a backslash,
-            a percent sign, a drive letter or a control character.
+            a percent escape, a drive letter or a control character.
     """
     if not path:
         if empty_allowed:

@@ -8,7 +8,9 @@ from stile.kernel.errors import Invalid
 from stile.train.artifact_paths import checked_location, checked_path, is_remote, ours
 
 
-@pytest.mark.parametrize("path", ["a", "1/abc/artifacts/model/MLmodel", "a b/ü.txt", "a..b", ".hidden"])
+@pytest.mark.parametrize(
+    "path", ["a", "1/abc/artifacts/model/MLmodel", "a b/ü.txt", "a..b", ".hidden", "100% sure.png", "q95%"]
+)
 def test_plain_relative_paths_are_taken(path: str) -> None:
     assert checked_path(path) == path
 
@@ -17,7 +19,7 @@ def test_plain_relative_paths_are_taken(path: str) -> None:
     "path",
     [
         "", "/etc/passwd", "../x", "a/../b", "a/..", "..", ".", "a/./b", "a//b", "a/", "a\\b", "..\\x", "a\x00b",
-        "a\nb", "%2e%2e/x", "a%2fb", "C:/x", "c:x", "a" * 2001, "\x7f",
+        "a\nb", "%2e%2e/x", "a%2fb", "a%5Cb", "50%%32e", "C:/x", "c:x", "a" * 2001, "\x7f",
     ],
 )  # fmt: skip
 def test_paths_that_could_lead_elsewhere_are_refused(path: str) -> None:
