@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -97,10 +99,10 @@ def rich(world: World) -> str:
 def test_page_groups_curves_and_draws_those_that_are_not_the_machines(rich: str, ada: httpx.Client) -> None:
     text = ada.get(f"/runs/{rich}").text
     assert (
-        text.index('data-curve="train/loss"')
-        < text.index('data-curve="valid/auc"')
-        < text.index('data-curve="system/cpu"')
+        text.index('data-curve="train/loss"') < text.index('data-curve="valid/auc"') < text.index('data-group="system"')
     )
+    assert 'data-curve="system/cpu"' not in text, "loaded when somebody opens the group"
+    assert 'data-curve="system/cpu"' in ada.get(f"/runs/{rich}?open=system").text
     assert text.count('<svg class="plot small"') == 2
     assert "2 of 5 points are not numbers." in text
     assert 'data-curve="auc"' not in text, "one point is no curve"
@@ -331,3 +333,30 @@ def test_run_that_has_logged_nothing_says_the_next_step(world: World, ada: httpx
     assert "Nothing logged yet" in text
     assert run in text.split('id="first-log"')[1]
     assert "It left no files." in text
+
+
+def test_first_of_many_metrics_are_shown_and_the_rest_when_asked_for(world: World, ada: httpx.Client) -> None:
+    run = begun(world, "a hundred metrics")
+    for start in range(0, 100, 50):
+        keys = [f"{'train/' if at % 2 else 'system/'}m{at:03}" for at in range(start, start + 50)]
+        log(world, run, metrics=[point for key in keys for point in points(key, [1.0, 2.0])])
+
+    def counted(query: str = "") -> tuple[int, int]:
+        text = ada.get(f"/runs/{run}{query}").text
+        return text.count('<td class="num" data-latest='), text.count("<figure data-curve=")
+
+    assert counted() == (60, 24)
+    assert counted("?rows=all") == (100, 24)
+    assert counted("?open=train") == (60, 50)
+    assert counted("?open=train&open=system&open=nothing&rows=all") == (100, 100)
+    assert counted("?find=m00") == (10, 5)
+    assert counted("?find=m00&open=system") == (10, 10)
+    text = ada.get(f"/runs/{run}?x=time").text
+    assert 'href="/runs/' + run + '?x=time&amp;rows=all#metrics"' in text
+    assert 'href="/runs/' + run + '?x=time&amp;open=system#curves"' in text
+    assert "Show all 50" in text
+    away = re.search(r'data-folded="([^"]*)"', text)
+    assert away
+    assert len(json.loads(html.unescape(away[1]))) == 100 - 24
+    assert "data-folded" not in ada.get(f"/runs/{run}?find=m001").text
+    assert "data-part" in ada.get(f"/runs/{run}?open={'x' * 5000}").text

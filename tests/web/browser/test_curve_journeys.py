@@ -106,3 +106,88 @@ def test_html_of_a_run_runs_no_script(browser, world: World) -> None:
     browser.go(f"/runs/{run}/raw/report.html")
     assert browser.find("#h").text == "Report"
     assert all("script" in said.lower() for said in browser.complaints()), "only that scripts were blocked"
+
+
+@pytest.fixture(scope="module")
+def many(world: World) -> str:
+    """A run with 300 metrics in five groups, each of 20 steps."""
+    run = begun(world, "many metrics")
+    names = [f"{('', 'train/', 'valid/', 'test/', 'system/')[at % 5]}m{at:03}" for at in range(300)]
+    for start in range(0, 300, 50):
+        metrics = [point for at in range(start, start + 50) for point in points(names[at], [at + s for s in range(20)])]
+        log(world, run, metrics=metrics)
+    ended(world, run)
+    return run
+
+
+NODES = "return document.getElementsByTagName('*').length"
+
+
+def test_run_with_300_metrics_is_light_and_its_search_finds_all(browser, world: World, many: str) -> None:
+    browser.size(1280)
+    browser.sign_in(world, "ada")
+    browser.go(f"/runs/{many}")
+    browser.driver.execute_script("window.sameLoad = true")
+    browser.driver.execute_script("document.getElementById('curves').scrollIntoView()")
+    browser.until("return document.querySelectorAll('figure[data-curve] canvas').length > 3")
+    assert browser.driver.execute_script(NODES) < 1500
+    assert len(browser.driver.find_elements("css selector", "[data-rows=metrics] tr[data-name]")) == 60
+    assert len(browser.driver.find_elements("css selector", "figure[data-curve]")) == 24
+    search = browser.find("#metrics input[data-narrows]")
+    search.send_keys("M299")
+    browser.until("return document.querySelector('td[data-latest=\"system/m299\"]') !== null")
+    assert browser.find("form[data-look] input[name=find]").get_attribute("value") == "M299"
+    assert "find=M299" in browser.driver.current_url
+    browser.find("[data-group=system] summary").click()
+    browser.until(DRAWN.format("system/m299"))
+    assert search.get_attribute("value") == "M299"
+    search.clear()
+    search.send_keys("m00")
+    browser.until("return document.querySelectorAll('[data-rows=metrics] tr[data-name]').length === 10")
+    search.send_keys(3 * "\b")
+    browser.until("return document.querySelectorAll('[data-rows=metrics] tr[data-name]').length === 60")
+    browser.until("return document.querySelectorAll('figure[data-curve]').length === 84")
+    assert "open=system" in browser.driver.current_url, "what was opened stays"
+    assert browser.driver.execute_script("return window.sameLoad") is True
+    assert browser.complaints() == []
+
+
+def test_what_is_folded_is_loaded_when_asked_for(browser, world: World, many: str) -> None:
+    browser.size(1280)
+    browser.sign_in(world, "ada")
+    browser.go(f"/runs/{many}?smooth=0.5")
+    browser.driver.execute_script("document.getElementById('curves').scrollIntoView()")
+    browser.until("return document.querySelectorAll('figure[data-curve] canvas').length > 3")
+    browser.driver.execute_script("window.sameLoad = true")
+    browser.driver.execute_script("document.querySelector('figure[data-curve] canvas').dataset.before = '1'")
+    browser.driver.execute_script("document.querySelector('#metrics a[data-unfold]').click()")
+    browser.until("return document.querySelectorAll('[data-rows=metrics] tr[data-name]').length === 300")
+    assert browser.driver.find_elements("css selector", "canvas[data-before]"), "what was drawn stays"
+    browser.driver.execute_script("document.querySelector('[data-group=train] summary').click()")
+    browser.until("return document.querySelectorAll('[data-group=train] figure').length === 60")
+    for part in ("rows=all", "open=train", "smooth=0.5"):
+        assert part in browser.driver.current_url
+    browser.driver.refresh()
+    browser.until("return document.querySelectorAll('[data-group=train] figure').length === 60")
+    assert len(browser.driver.find_elements("css selector", "[data-rows=metrics] tr[data-name]")) == 300
+    assert browser.complaints() == []
+
+
+def test_folded_metrics_of_a_running_run_do_not_reload_its_page(browser, world: World) -> None:
+    run = begun(world, "many that go on")
+    names = [f"m{at:03}" for at in range(80)]
+    log(world, run, metrics=[point for name in names for point in points(name, [1.0, 2.0])])
+    browser.size(1280)
+    browser.sign_in(world, "ada")
+    browser.go(f"/runs/{run}")
+    browser.until(DRAWN.format("m000"))
+    browser.driver.execute_script(
+        "window.asked = 0; const plain = window.fetch;"
+        "window.fetch = (what, ...rest) => { if (!String(what).includes('curves.json')) window.asked += 1;"
+        " return plain(what, ...rest); }"
+    )
+    log(world, run, metrics=[point for name in names for point in points(name, [3.5], start=2)])
+    browser.until("return document.querySelector('td[data-latest=m000]').textContent === '3.5000'")
+    browser.until("return document.querySelector('figure[data-curve=m000] [data-finding]').textContent.includes('3.5')")
+    assert browser.driver.execute_script("return window.asked") == 0
+    ended(world, run)

@@ -41,8 +41,11 @@ from stile.web.render import Crumb, Frame, Page
 
 _DRAWN_CURVES = 12
 _DRAWN_POINTS = 160
+_FIRST_ROWS = 60
+_FIRST_FIGURES = 24
 _MOST_ROWS = 500
 _MOST_PARAMS = 500
+_MOST_OPENED = 100
 _MOST_FILES = 300
 _MOST_GRAPHS = 8
 _SIBLINGS = 30
@@ -73,6 +76,7 @@ class RunData(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         view: how its curves are drawn.
+        whole, opened: whether the table has all metrics, and which groups have all their figures.
         sizes: points of each metric.
         curves: the first few metrics with more than one point, thinned.
         files, models: what it left behind; ``root`` is where its own files lie.
@@ -88,6 +92,8 @@ class RunData(msgspec.Struct, frozen=True, kw_only=True):
     run: Run
     experiment: Experiment
     view: View
+    whole: bool
+    opened: list[str]
     find: str
     find_param: str
     sizes: dict[str, int]
@@ -124,6 +130,7 @@ def _load(tx: Tx, call: Call) -> RunData:
     baseline, problem = _baseline(tx, call, info.run_id)
     return RunData(
         run=run, experiment=experiments.get(tx, info.experiment_id), view=view, find=find,
+        whole=call.query("rows") == "all", opened=call.request.query_params.getlist("open")[:_MOST_OPENED],
         find_param=call.query("param")[:200], sizes=sizes, curves=_curves(tx, run, sizes, find, view), files=files,
         root=root, elsewhere="" if root else info.artifact_uri, models=_model_files(tx, run),
         machine=_machine(tx, call, files, root), registered=registered, evidence_digest=digest, evidence=evidence,
@@ -223,9 +230,17 @@ def _extras(data: RunData, call: Call) -> dict[str, Any]:
     groups = run_view.metric_groups(data.run, data.sizes, data.baseline, data.find)
     params = run_view.param_rows(data.run, data.baseline, data.find_param)
     graphs = [file for file in data.files if file.path.endswith(GRAPH_ENDINGS)]
+    parts = run_view.shown(
+        groups, data.opened, rows=_MOST_ROWS if data.whole else _FIRST_ROWS, curves=_FIRST_FIGURES, most=_MOST_ROWS
+    )
+    count, row_count = sum(len(group.rows) for group in groups), sum(len(part.rows) for part in parts)
     return {
-        "groups": _capped(groups),
-        "metric_count": sum(len(group.rows) for group in groups),
+        "groups": parts,
+        "metric_count": count,
+        "row_count": row_count,
+        "most_rows": _MOST_ROWS,
+        "folded": _folded(groups, parts),
+        "open_url": lambda name: links.changed(call.request, open=[*data.opened, name], at="curves"),
         "headline": run_view.headline(groups),
         "drawn": {each.key: _drawn(each, view) for each in data.curves},
         "axes": AXES,
@@ -259,15 +274,15 @@ def _drawn(found: RunLine, view: View) -> Chart:
     return replace(chart, finding=f"{chart.finding} {line.not_numbers} of {line.total} points are not numbers.")
 
 
-def _capped(groups: list[run_view.Group]) -> list[run_view.Group]:
-    """The first rows of all groups together, as many as a page can hold."""
-    left = _MOST_ROWS
-    shown = []
-    for group in groups:
-        if left > 0:
-            shown.append(run_view.Group(name=group.name, rows=group.rows[:left]))
-            left -= len(group.rows)
-    return shown
+def _folded(groups: list[run_view.Group], parts: list[run_view.Shown]) -> str:
+    """Keys of metrics that have a row or a figure that is not on the page, for scripts: JSON; '' when all are."""
+    rows = {row.key for part in parts for row in part.rows}
+    figures = {row.key for part in parts for row in part.curves}
+    away = [
+        row.key for group in groups for row in group.rows
+        if row.key not in rows or (row.points > 1 and row.key not in figures)
+    ]  # fmt: skip
+    return msgspec.json.encode(away).decode() if away else ""
 
 
 def _trees(data: RunData) -> list[tuple[run_view.Folder, str]]:

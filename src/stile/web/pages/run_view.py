@@ -55,6 +55,21 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
         return [row for row in self.rows if row.points > 1]
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """What a page shows of a group of metrics; the rest is loaded when somebody asks for it.
+
+    Attributes:
+        rows: in the table.
+        curves: with a figure.
+        total: curves it has.
+    """
+
+    name: str
+    rows: list[MetricRow]
+    curves: list[MetricRow]
+    total: int
+
+
 class ParamRow(msgspec.Struct, frozen=True, kw_only=True):
     """One parameter; with a baseline what it was there, and whether it differs."""
 
@@ -109,6 +124,28 @@ def difference_words(row: MetricRow) -> str:
     word = "" if row.better is None else " better" if row.better else " worse"
     tiny = 0 < abs(row.difference) < 5e-5
     return (f"{row.difference:+.1e}" if tiny else signed(row.difference, 4)) + word
+
+
+def shown(groups: Sequence[Group], opened: Sequence[str], *, rows: int, curves: int, most: int) -> list[Shown]:
+    """The first rows and figures of all groups together; those of the machine only when it is opened.
+
+    Args:
+        groups: as ``metric_groups`` orders them.
+        opened: names of groups that are shown with all their figures.
+        rows: of the table, of all groups together.
+        curves: figures of all groups together that are not opened.
+        most: figures of an opened group.
+    """
+    found = []
+    for group in groups:
+        if group.name in opened:
+            figures = group.curves[:most]
+        else:
+            figures = [] if group.name == SYSTEM else group.curves[:curves]
+            curves -= len(figures)
+        found.append(Shown(name=group.name, rows=group.rows[:rows], curves=figures, total=len(group.curves)))
+        rows -= len(found[-1].rows)
+    return found
 
 
 def param_rows(run: Run, baseline: Run | None, find: str = "") -> list[ParamRow]:

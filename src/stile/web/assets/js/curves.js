@@ -147,7 +147,50 @@ function narrow(input) {
   for (const row of document.querySelectorAll(`[data-rows="${what}"] [data-name]`)) row.hidden = !row.dataset.name.toLowerCase().includes(text);
   if (what !== "metrics") return;
   for (const figure of document.querySelectorAll("figure[data-curve]")) figure.hidden = !figure.dataset.name.toLowerCase().includes(text);
-  for (const group of document.querySelectorAll("[data-group]")) group.hidden = !group.querySelector("figure:not([hidden])");
+  for (const group of document.querySelectorAll("[data-group]")) group.hidden = !group.querySelector("figure:not([hidden]), a[data-unfold]");
+}
+
+// Of many metrics the page has the first ones: what is folded away is asked for, and put where it belongs.
+const SEARCH_MS = 250;
+let searching = 0, asked = 0;
+let partial = false; // what was searched may have left no more than the page has: the rest comes back with the next letter
+const parts = () => [...document.querySelectorAll("[data-part]")];
+const folded = () => new Set(JSON.parse(document.querySelector("[data-folded]")?.dataset.folded || "[]"));
+
+async function unfold(search = location.search) {
+  const number = ++asked;
+  const answer = await fetch(location.pathname + search, { headers: { Accept: "text/html" } });
+  if (!answer.ok || number !== asked) return;
+  const next = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of parts()) {
+    const found = next.querySelector(`[data-part="${part.dataset.part}"]`);
+    if (!found) continue;
+    const fresh = document.adoptNode(found); // before what is drawn moves into it: a canvas stays in its document
+    for (const figure of fresh.querySelectorAll("figure[data-curve]")) {
+      const drawn = part.querySelector(`figure[data-curve="${CSS.escape(figure.dataset.curve)}"]`);
+      if (drawn) figure.replaceWith(drawn);
+      else figure.hidden = false;
+    }
+    for (const group of fresh.querySelectorAll("[data-group]")) {
+      const before = part.querySelector(`[data-group="${CSS.escape(group.dataset.group)}"]`);
+      if (before?.querySelector("figure") && !before.open) group.open = false;
+    }
+    part.replaceWith(fresh);
+  }
+  adopt();
+  document.querySelectorAll("[data-narrows]").forEach(narrow);
+}
+
+function follow(link) {
+  const url = new URL(location.href), to = new URL(link.href).searchParams;
+  for (const name of ["rows", "open"]) {
+    url.searchParams.delete(name);
+    for (const value of to.getAll(name)) url.searchParams.append(name, value);
+  }
+  history.replaceState(history.state, "", url);
+  const main = document.getElementById("main");
+  if (main?.hasAttribute("hx-get")) main.setAttribute("hx-get", url.pathname + url.search);
+  unfold(url.search);
 }
 
 // A value that is chosen is not a form half filled in: the page may still be refreshed around it.
@@ -160,9 +203,16 @@ function settle(field) {
 function changed(event) {
   const field = event.target;
   if (field.matches("[data-narrows]")) {
+    const partly = field.dataset.narrows === "metrics" && (folded().size || partial);
+    for (const other of document.querySelectorAll(`[data-narrows="${field.dataset.narrows}"]`)) if (other !== field) other.value = field.value;
     narrow(field);
     remember({ [field.name]: field.value.trim() });
-    settle(field);
+    for (const each of document.querySelectorAll(`[data-narrows="${field.dataset.narrows}"]`)) settle(each);
+    if (partly) {
+      partial = true;
+      clearTimeout(searching);
+      searching = setTimeout(unfold, SEARCH_MS);
+    }
     return;
   }
   if (!field.form?.matches("form[data-look]")) return;
@@ -186,12 +236,13 @@ function reget() {
 const shown = (value) => (value == null ? "not a number" : Number.isInteger(value) && Math.abs(value) < 1e6 ? `${value}` : value && (Math.abs(value) >= 1e6 || Math.abs(value) < 1e-5) ? value.toExponential(2) : value.toFixed(Math.abs(value) >= 1000 ? 1 : 4));
 
 function news(points) {
+  const away = folded();
   for (const [key, { value, step }] of Object.entries(points)) {
     const cells = document.querySelectorAll(`[data-latest="${CSS.escape(key)}"]`);
-    if (!cells.length) reget();
+    if (!cells.length && !away.has(key)) reget();
     for (const cell of cells) cell.textContent = shown(value);
     for (const cell of document.querySelectorAll(`[data-step="${CSS.escape(key)}"]`)) cell.textContent = step;
-    if (step > 0 && !document.querySelector(`figure[data-curve="${CSS.escape(key)}"]`)) reget();
+    if (step > 0 && !away.has(key) && !document.querySelector(`figure[data-curve="${CSS.escape(key)}"]`)) reget();
     changedKeys.add(key);
   }
   refreshing ||= setTimeout(() => {
@@ -236,6 +287,7 @@ function listen() {
 
 export function startCurves() {
   if (!document.querySelector("[data-curves], [data-stream], [data-narrows]")) return;
+  partial = new URLSearchParams(location.search).has("find");
   adopt();
   document.querySelectorAll("[data-narrows]").forEach((input) => input.value && narrow(input));
   document.addEventListener("input", changed);
@@ -245,6 +297,18 @@ export function startCurves() {
     event.preventDefault();
     zoom(null, null);
   });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-unfold]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    follow(link);
+  });
+  document.addEventListener("toggle", (event) => {
+    const group = event.target;
+    if (!group.open || !group.matches?.("[data-group]") || group.querySelector("figure")) return;
+    const link = group.querySelector("a[data-unfold]");
+    if (link) follow(link);
+  }, true);
   addEventListener("stile:theme", () => redraw());
   document.addEventListener("visibilitychange", listen);
   document.addEventListener("htmx:after:swap", () => {
