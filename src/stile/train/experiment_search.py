@@ -11,7 +11,7 @@ from stile.store.database import Tx
 from stile.train import experiment_records, search_sql
 from stile.train.experiment_records import Experiment
 from stile.train.filters import Clause, Vocabulary, parse_filter, parse_orders
-from stile.train.run_search import View
+from stile.train.run_clauses import View
 from stile.train.search_sql import Part, SortKey
 
 MOST = 50_000

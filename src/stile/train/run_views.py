@@ -13,8 +13,8 @@ from stile.train.artifact_paths import ours
 from stile.train.artifacts import Artifact
 from stile.train.experiment_records import Experiment
 from stile.train.points import Point
+from stile.train.run_clauses import View
 from stile.train.run_keys import marks
-from stile.train.run_search import View
 from stile.train.run_values import Run
 
 

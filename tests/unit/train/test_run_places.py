@@ -11,9 +11,9 @@ import pytest
 
 from stile.kernel.errors import Invalid
 from stile.store.database import Database, Tx
-from stile.train import run_places, run_search, runs, search_sql
+from stile.train import run_clauses, run_places, run_search, runs, search_sql
 from stile.train.points import Point, pieces
-from stile.train.run_search import View
+from stile.train.run_clauses import View
 from stile.train.run_values import Run
 
 pytestmark = pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
@@ -104,6 +104,11 @@ _FILTERS: dict[str, Callable[[Run], bool]] = {
         run.info.start_time > 20 and run.info.end_time == 2
     ),
     "attributes.start_time = 20.5": lambda run: False,
+    "attributes.user_id LIKE '%b'": lambda run: run.info.user_id == "bob",
+    "attributes.user_id ILIKE 'C%' AND attributes.status != 'RUNNING'": lambda run: (
+        run.info.user_id == "cyd" and run.info.status != "RUNNING"
+    ),
+    "attributes.status LIKE 'nothing%'": lambda run: False,
     "attributes.end_time < 1e300": lambda run: run.info.end_time is not None,
 }
 
@@ -115,7 +120,7 @@ def test_places_that_runs_share(
 ) -> None:
     everything = filled.read(lambda tx: run_search.search(tx, experiment_ids=["0"], view="ALL")).runs
     assert len(everything) == _RUNS
-    monkeypatch.setattr(run_search, "_FEW", few)
+    monkeypatch.setattr(run_clauses, "FEW", few)
     monkeypatch.setattr(run_places, "FEW", few)
     monkeypatch.setattr(run_places, "_LEAST_LOOKED_AT", looked_at)
     monkeypatch.setattr(run_places, "_LOOKED_AT", 1)

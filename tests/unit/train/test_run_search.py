@@ -10,7 +10,7 @@ import pytest
 from stile.kernel.errors import Invalid
 from stile.store.database import Tx
 from stile.store.sqlite import SqliteDatabase
-from stile.train import experiment_search, experiments, run_search, runs
+from stile.train import experiment_search, experiments, run_clauses, run_search, runs
 from stile.train.points import Point, pieces
 from stile.train.run_values import InputDataset, Run
 
@@ -103,7 +103,7 @@ _QUESTIONS = [
 def test_filter_finds_what_it_says(
     filled: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, text: str, wanted: object, few: int
 ) -> None:
-    monkeypatch.setattr(run_search, "_FEW", few)
+    monkeypatch.setattr(run_clauses, "FEW", few)
     expected = {r.info.run_id for r in _everything(filled) if r.info.lifecycle == "active" and wanted(r)}  # type: ignore[operator]
     for orders in ([], ["metrics.auc DESC"]):
         found = _search(filled, filter=text, order_by=orders, max_results=7)
@@ -125,7 +125,7 @@ def _nothing_last(value: float | str | None, ascending: bool) -> tuple[int, floa
 def test_metric_order_puts_nan_after_numbers_and_absent_last(
     filled: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, ascending: bool, few: int
 ) -> None:
-    monkeypatch.setattr(run_search, "_FEW", few)
+    monkeypatch.setattr(run_clauses, "FEW", few)
     alive = [r for r in _everything(filled) if r.info.lifecycle == "active"]
     expected = sorted(
         alive, key=lambda r: (_nothing_last(r.metric("auc"), ascending), -r.info.start_time, r.info.run_id)

@@ -54,6 +54,13 @@ _SEARCHES: dict[str, dict[str, Any]] = {
     "a state nobody is in": {"filter": "attributes.status = 'FAILED'"},
     "a user of all": {"filter": "attributes.user_id = 'ada'"},
     "a user of none": {"filter": "attributes.user_id = 'bob'"},
+    "no user but one": {"filter": "attributes.user_id != 'ada'"},
+    "some user": {"filter": "attributes.user_id ILIKE '%A%'"},
+    "no state but one": {"filter": "attributes.status != 'FINISHED'"},
+    "deleted or not": {"view": "ALL"},
+    "deleted or not, by metric": {"view": "ALL", "order_by": ["metrics.acc DESC"]},
+    "of several experiments": {"experiment_ids": ["0", "1", "2"]},
+    "of several experiments, by param": {"experiment_ids": ["0", "1", "2"], "order_by": ["params.model DESC"]},
     "a user of all, by metric": {"filter": "attributes.user_id = 'ada'", "order_by": ["metrics.loss DESC"]},
     "ended lately": {"filter": "attributes.end_time > 1700000000000"},
     "ended before all": {"filter": "attributes.end_time < 1600000000000"},
@@ -77,7 +84,7 @@ class _Counted:
     def search(self, **question: Any) -> tuple[int, run_search.RunPage]:
         self.steps = 0
         page = self.db.read(
-            lambda tx: run_search.search(tx, experiment_ids=["0"], max_results=_PAGE, **question)  # type: ignore[arg-type]
+            lambda tx: run_search.search(tx, **{"experiment_ids": ["0"], "max_results": _PAGE, **question})
         )
         return self.steps, page
 
@@ -212,7 +219,7 @@ def test_postgres_reads_no_more_blocks_of_ten_times_the_runs(explained: tuple[Da
     ):
         return
     few, many = (
-        _blocks(db, lambda tx: run_search.rows(tx, experiment_ids=["0"], max_results=_PAGE, **question))
+        _blocks(db, lambda tx: run_search.rows(tx, **{"experiment_ids": ["0"], "max_results": _PAGE, **question}))
         for db in explained
     )
     assert many <= 2 * few + 100, f"{title}: {few} blocks with {_SMALL} runs, {many} with {_LARGE}"

@@ -14,7 +14,7 @@ from stile.protocols.mlflow import wire
 from stile.protocols.mlflow.table import routes
 from stile.protocols.mlflow.wire import Pair, decode, done, need, reply
 from stile.train import experiment_search, experiments
-from stile.train.run_search import View
+from stile.train.run_clauses import View
 
 VIEWS = ("ACTIVE_ONLY", "DELETED_ONLY", "ALL")
 _VIEW_NUMBERS = dict(enumerate(VIEWS, 1))
