@@ -14,6 +14,8 @@ import httpx
 import pytest
 from web_world import World
 
+from stile.train.thinning import smoothed
+
 PAGE = {"Accept": "text/html"}
 HTML = "<h1>Report</h1><script>alert(1)</script>"
 
@@ -360,3 +362,20 @@ def test_first_of_many_metrics_are_shown_and_the_rest_when_asked_for(world: Worl
     assert len(json.loads(html.unescape(away[1]))) == 100 - 24
     assert "data-folded" not in ada.get(f"/runs/{run}?find=m001").text
     assert "data-part" in ada.get(f"/runs/{run}?open={'x' * 5000}").text
+
+
+def test_average_in_the_answer_is_of_all_points(world: World, ada: httpx.Client) -> None:
+    run = begun(world, "a noisy one")
+    values = [math.cos(at / 90) + (0.5 if at % 2 else -0.5) for at in range(3000)]
+    for start in range(0, 3000, 1000):
+        log(world, run, metrics=points("noisy", values[start : start + 1000], start=start))
+    asked = {"key": "noisy", "most": "100", "smooth": "0.9"}
+    found = ada.get(f"/runs/{run}/curves.json", params=asked).json()["curves"][0]
+    whole = smoothed(values, 0.9)
+    assert found["smooth"]["weight"] == 0.9
+    assert found["smooth"]["values"] == pytest.approx([whole[step] for step in found["smooth"]["steps"]])
+    assert max(map(abs, found["smooth"]["values"])) < 1.1, "the zigzag is gone"
+    several = ada.get("/compare/curves.json", params=asked | {"run": run}).json()["curves"][0]
+    assert several["smooth"]["values"] == pytest.approx([whole[step] for step in several["smooth"]["steps"]])
+    assert ada.get(f"/runs/{run}/curves.json", params={"key": "noisy"}).json()["curves"][0]["smooth"] is None
+    assert "c-faint" in ada.get(f"/runs/{run}?smooth=0.9").text

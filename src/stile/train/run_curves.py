@@ -55,6 +55,7 @@ def of_run(
     most: int,
     across: Across = "step",
     span: tuple[float, float] | None = None,
+    smooth: float = 0.0,
 ) -> list[RunLine]:
     """Some metrics of a run, each with at most ``most`` points; without points where it was never logged.
 
@@ -62,7 +63,11 @@ def of_run(
         Missing: there is no such run.
     """
     return [
-        RunLine(run_id=run_id, key=key, line=thinned(runs.columns(tx, run_id, key), most, across=across, span=span))
+        RunLine(
+            run_id=run_id,
+            key=key,
+            line=thinned(runs.columns(tx, run_id, key), most, across=across, span=span, smooth=smooth),
+        )
         for key in keys
     ]
 
@@ -75,6 +80,7 @@ def of_runs(
     most: int,
     across: Across = "step",
     span: tuple[float, float] | None = None,
+    smooth: float = 0.0,
 ) -> list[RunLine]:
     """One metric of several runs; runs that are gone or have never logged it are left out."""
     found = []
@@ -84,7 +90,9 @@ def of_runs(
         except Missing:
             continue
         if columns.steps:
-            found.append(RunLine(run_id=run_id, key=key, line=thinned(columns, most, across=across, span=span)))
+            found.append(
+                RunLine(run_id=run_id, key=key, line=thinned(columns, most, across=across, span=span, smooth=smooth))
+            )
     return found
 
 

@@ -87,3 +87,39 @@ def test_smoothing_calms_a_zigzag() -> None:
     found = smoothed([0.0, 1.0] * 50, 0.9)
     assert max(found[40:]) - min(found[40:]) < 0.2
     assert smoothed([0.0, 1.0], 0) == [0.0, 1.0]
+
+
+@given(_VALUES, st.floats(0.01, 0.99))
+def test_average_of_many_at_once_is_the_same(values: list[float], weight: float) -> None:
+    columns = Columns(list(range(len(values) * 40)), list(range(len(values) * 40)), values * 40)
+    line = thinned(columns, 10**6, smooth=weight)
+    assert line.smooth is not None
+    scale = max(1.0, max(map(abs, values)))
+    assert line.smooth.values == pytest.approx(smoothed(values * 40, weight), rel=1e-9, abs=1e-9 * scale)
+    assert line.smooth.steps == line.steps
+
+
+@pytest.mark.parametrize("weight", [0.01, 0.5, 0.9, 0.99])
+def test_average_is_of_all_points_before_they_are_thinned(weight: float) -> None:
+    values = [math.sin(at / 500) + (1 if at % 2 else -1) for at in range(20_000)]
+    whole = smoothed(values, weight)
+    line = thinned(series(values), 200, smooth=weight)
+    assert line.smooth is not None
+    assert len(line.smooth.values) <= 200
+    assert line.smooth.values == pytest.approx([whole[step] for step in line.smooth.steps])
+    assert (min(line.smooth.values), max(line.smooth.values)) == pytest.approx((min(whole), max(whole)))
+    part = thinned(series(values), 200, smooth=weight, span=(15_000, 15_050))
+    assert part.smooth is not None
+    assert part.smooth.values == pytest.approx([whole[step] for step in part.smooth.steps]), "does not begin anew"
+
+
+def test_average_passes_over_what_is_no_number_and_bears_large_numbers() -> None:
+    line = thinned(series([1.0, math.nan, 3.0, sys.float_info.max, 3.0]), 10, smooth=0.5)
+    assert line.smooth is not None
+    assert (line.smooth.steps, line.smooth.not_numbers) == ([0, 2, 4], 2)
+    assert line.smooth.values == pytest.approx(smoothed([1.0, 3.0, 3.0], 0.5))
+    huge = thinned(series([1e300, -1e300] * 50), 200, smooth=0.99)
+    assert huge.smooth is not None
+    assert all(map(math.isfinite, huge.smooth.values))
+    assert thinned(series([math.nan]), 10, smooth=0.5).smooth == thinned(series([math.nan]), 10)
+    assert thinned(Columns([], [], []), 10, smooth=0.5) == EMPTY

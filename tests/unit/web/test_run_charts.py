@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stile.train.thinning import smoothed
 from stile.web.charts.axes import ruler
 from stile.web.charts.curves import Track, curve, curves, ink
 from stile.web.charts.parallel import parallel
@@ -56,9 +57,11 @@ def test_comparison_without_a_known_direction_only_tells_the_range() -> None:
 def test_any_curve_is_drawn(points: list[tuple[int, float]], log: bool, smooth: float, axis: str) -> None:
     points.sort()
     x, y = [at for at, _ in points], [value for _, value in points]
-    chart = curve(EVIL, x, y, axis=axis, log=log, smooth=smooth)
+    soft = (x[::2], smoothed(y, smooth)[::2]) if smooth else None
+    chart = curve(EVIL, x, y, axis=axis, log=log, soft=soft)
     parsed(chart.drawing)
-    parsed(curves("m", [Track("a", x, y), Track("b", x, y, 1)], axis=axis, log=log, smooth=smooth).drawing)
+    assert ("c-faint" in chart.drawing) <= bool(smooth)
+    parsed(curves("m", [Track("a", x, y, soft=soft), Track("b", x, y, 1)], axis=axis, log=log).drawing)
 
 
 def test_log_scale_has_powers_of_ten_and_leaves_out_what_is_not_positive() -> None:

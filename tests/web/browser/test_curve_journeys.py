@@ -191,3 +191,23 @@ def test_folded_metrics_of_a_running_run_do_not_reload_its_page(browser, world: 
     browser.until("return document.querySelector('figure[data-curve=m000] [data-finding]').textContent.includes('3.5')")
     assert browser.driver.execute_script("return window.asked") == 0
     ended(world, run)
+
+
+def test_average_of_a_long_curve_is_asked_of_the_server(browser, world: World) -> None:
+    run = begun(world, "long and noisy")
+    for start in range(0, 3000, 1000):
+        log(world, run, metrics=points("noisy", [float(at % 2) for at in range(1000)], start=start))
+    ended(world, run)
+    browser.size(1280)
+    browser.sign_in(world, "ada")
+    browser.go(f"/runs/{run}")
+    browser.until(DRAWN.format("noisy"))
+    browser.driver.execute_script(
+        "window.asked = []; const plain = window.fetch;"
+        "window.fetch = (what, ...rest) => { window.asked.push(String(what)); return plain(what, ...rest); };"
+        "const range = document.querySelector('form[data-look] input[name=smooth]');"
+        "range.value = 0.9; range.dispatchEvent(new Event('input', {bubbles: true}));"
+    )
+    browser.until("return window.asked.some((url) => url.includes('curves.json') && url.includes('smooth=0.9'))")
+    assert "smooth=0.9" in browser.driver.current_url
+    assert browser.complaints() == []

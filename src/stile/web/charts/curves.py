@@ -10,7 +10,6 @@ from typing import Literal
 from markupsafe import Markup
 
 from stile.train.metric_direction import direction
-from stile.train.thinning import smoothed
 from stile.web.charts.chart import Chart, figure
 from stile.web.charts.svg import Scale, el, line, padded, path, svg, text, tick_label, ticks
 from stile.web.words import absolute, duration
@@ -28,12 +27,16 @@ _DECADES = 12
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One line: its name, and its points by rising x (steps, or ms); ``place`` chooses its colour."""
+    """One line: its name, and its points by rising x (steps, or ms); ``place`` chooses its colour.
+
+    ``soft`` are the points of its moving average, drawn in its place; then the line itself lies faintly behind.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     place: int = 0
+    soft: tuple[Sequence[float], Sequence[float]] | None = None
 
 
 def ink(place: int) -> str:
@@ -48,21 +51,21 @@ def curve(
     *,
     axis: Axis = "step",
     log: bool = False,
-    smooth: float = 0.0,
+    soft: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Chart:
     """The curve of one metric of one run; its table has where it began, ended, was lowest and highest."""
-    track = Track(name, x, y)
+    track = Track(name, x, y, soft=soft)
     rows = [(word, _place_word(axis, x[at]), figure(y[at], 4)) for word, at in _landmarks(y)]
     return Chart(
         finding=_finding(name, x, y, axis),
-        drawing=_drawing([track], f"{name} over {len(y)} points", "small", axis=axis, log=log, smooth=smooth),
+        drawing=_drawing([track], f"{name} over {len(y)} points", "small", axis=axis, log=log),
         caption=f"{name}: its landmarks",
         columns=("point", axis, name),
         rows=tuple(rows),
     )
 
 
-def curves(name: str, tracks: Sequence[Track], *, axis: Axis = "step", log: bool = False, smooth: float = 0.0) -> Chart:
+def curves(name: str, tracks: Sequence[Track], *, axis: Axis = "step", log: bool = False) -> Chart:
     """One metric of several runs on one scale."""
     known = [track for track in tracks if track.y]
     rows = [
@@ -72,7 +75,7 @@ def curves(name: str, tracks: Sequence[Track], *, axis: Axis = "step", log: bool
     return Chart(
         finding=_comparison(name, known),
         drawing=_drawing(
-            known, f"{name} of {len(known)} runs", "wide", axis=axis, log=log, smooth=smooth
+            known, f"{name} of {len(known)} runs", "wide", axis=axis, log=log
         ) if known else Markup(""),
         caption=f"{name} of each run",
         columns=("run", "first", "last", "lowest", "highest"),
@@ -80,7 +83,7 @@ def curves(name: str, tracks: Sequence[Track], *, axis: Axis = "step", log: bool
     )  # fmt: skip
 
 
-def _drawing(tracks: Sequence[Track], title: str, shape: str, *, axis: Axis, log: bool, smooth: float) -> Markup:
+def _drawing(tracks: Sequence[Track], title: str, shape: str, *, axis: Axis, log: bool) -> Markup:
     width, height = _SHAPES[shape]
     right, bottom = width - 8, height - _FOOT
     every = [value for track in tracks for value in track.y]
@@ -96,9 +99,7 @@ def _drawing(tracks: Sequence[Track], title: str, shape: str, *, axis: Axis, log
         label = tick_label(10.0**tick if log else tick)
         parts += [line(_LEFT, y(tick), right, y(tick), "c-line"), text(_LEFT - 6, y(tick) + 4, label, anchor="end")]
     for at, track in enumerate(tracks):
-        parts += _strokes(
-            track, x, y, lifted, log=log, smooth=smooth, plain=len(tracks) == 1, last=at == len(tracks) - 1
-        )
+        parts += _strokes(track, x, y, lifted, log=log, plain=len(tracks) == 1, last=at == len(tracks) - 1)
     parts += [
         text(_LEFT, height - 8, _place_word(axis, start, start)),
         text(right, height - 8, _place_word(axis, end, start), anchor="end"),
@@ -113,23 +114,23 @@ def _strokes(
     lifted: Callable[[float], float],
     *,
     log: bool,
-    smooth: float,
     plain: bool,
     last: bool,
 ) -> list[Markup]:
-    """The line itself; when it is smoothed, the measured values faintly behind it."""
+    """The line itself, or its moving average with the measured values faintly behind it."""
     colour = "c-new" if plain else ink(track.place)
 
-    def points(values: Sequence[float]) -> list[tuple[float, float] | None]:
+    def points(places: Sequence[float], values: Sequence[float]) -> list[tuple[float, float] | None]:
         return [
             (x(at), y(lifted(value))) if value > 0 or not log else None
-            for at, value in zip(track.x, values, strict=True)
+            for at, value in zip(places, values, strict=True)
         ]
 
     parts = []
-    if smooth:
-        parts.append(path(points(track.y), f"{colour} c-stroke c-faint"))
-    drawn = points(smoothed(track.y, smooth))
+    drawn = points(track.x, track.y)
+    if track.soft:
+        parts.append(path(drawn, f"{colour} c-stroke c-faint"))
+        drawn = points(*track.soft)
     whole = path(drawn, f"{colour} c-stroke")
     parts.append(whole if plain else el("g", el("title", track.name), whole))
     if plain and last and drawn and (end := drawn[-1]) is not None:

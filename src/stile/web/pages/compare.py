@@ -184,7 +184,7 @@ def _evidence(tx: Tx, found: Sequence[Run]) -> list[Evidence | None]:
 
 
 def _lines(tx: Tx, run_ids: Sequence[str], key: str, view: View, most: int) -> list[RunLine]:
-    return run_curves.of_runs(tx, run_ids, key, most=most, across=view.x, span=view.span)
+    return run_curves.of_runs(tx, run_ids, key, most=most, across=view.x, span=view.span, smooth=view.smooth)
 
 
 def _frame(data: CompareData) -> Frame:
@@ -248,7 +248,7 @@ def _overlay(data: CompareData) -> Any:
     place = {run.run_id: run for run in data.runs}
     view = data.view
     tracks = [track(line, view, place[line.run_id].name, place[line.run_id].place) for line in data.lines]
-    return curves(data.curve, tracks, axis=view.x, log=view.log, smooth=view.smooth) if tracks else None
+    return curves(data.curve, tracks, axis=view.x, log=view.log) if tracks else None
 
 
 def _dots(data: CompareData) -> list[Dot]:
@@ -298,7 +298,7 @@ async def _curves(call: Call) -> Response:
         compared = {run.run_id: run for run in _compared(tx, run_curves.several(tx, asked))}
         lines = [line for key in keys for line in _lines(tx, list(compared), key, view, most)]
         return [
-            drawable(line) | {"name": compared[line.run_id].name, "place": compared[line.run_id].place}
+            drawable(line, view) | {"name": compared[line.run_id].name, "place": compared[line.run_id].place}
             for line in lines
         ]
 

@@ -67,12 +67,15 @@ def _number(call: Call, name: str, default: float) -> float:
 
 def track(found: RunLine, view: View, name: str, place: int = 0) -> Track:
     """A line as the charts drawn on the server take it."""
-    return Track(name, found.line.x(view.x), found.line.values, place)
+    line, smooth = found.line, found.line.smooth
+    return Track(
+        name, line.x(view.x), line.values, place, soft=None if smooth is None else (smooth.x(view.x), smooth.values)
+    )
 
 
-def drawable(found: RunLine) -> dict[str, Any]:
+def drawable(found: RunLine, view: View) -> dict[str, Any]:
     """A line as the charts drawn in the browser take it."""
-    line = found.line
+    line, smooth = found.line, found.line.smooth
     return {
         "run": found.run_id,
         "key": found.key,
@@ -82,4 +85,6 @@ def drawable(found: RunLine) -> dict[str, Any]:
         "begun": line.begun,
         "total": line.total,
         "not_numbers": line.not_numbers,
+        "smooth": smooth
+        and {"weight": view.smooth, "steps": smooth.steps, "times": smooth.times, "values": smooth.values},
     }

@@ -34,7 +34,7 @@ from stile.web.charts.chart import Chart
 from stile.web.charts.curves import curve
 from stile.web.charts.lineage import Node, lineage
 from stile.web.pages import run_view
-from stile.web.pages.curve_view import AXES, View, view_of
+from stile.web.pages.curve_view import AXES, View, track, view_of
 from stile.web.pages.gate import evidence_extras
 from stile.web.previews import GRAPH_ENDINGS
 from stile.web.render import Crumb, Frame, Page
@@ -143,8 +143,9 @@ def _curves(tx: Tx, run: Run, sizes: dict[str, int], find: str, view: View) -> l
     groups = run_view.metric_groups(run, sizes, None, find)
     keys = [row.key for group in groups if group.name != run_view.SYSTEM for row in group.curves]
     return run_curves.of_run(
-        tx, run.info.run_id, keys[:_DRAWN_CURVES], most=_DRAWN_POINTS, across=view.x, span=view.span
-    )
+        tx, run.info.run_id, keys[:_DRAWN_CURVES], most=_DRAWN_POINTS, across=view.x, span=view.span,
+        smooth=view.smooth,
+    )  # fmt: skip
 
 
 def _registered(tx: Tx, run_id: str) -> list[RegisteredAs]:
@@ -268,7 +269,8 @@ def _extras(data: RunData, call: Call) -> dict[str, Any]:
 
 def _drawn(found: RunLine, view: View) -> Chart:
     line = found.line
-    chart = curve(found.key, line.x(view.x), line.values, axis=view.x, log=view.log, smooth=view.smooth)
+    drawn = track(found, view, found.key)
+    chart = curve(drawn.name, drawn.x, drawn.y, axis=view.x, log=view.log, soft=drawn.soft)
     if not line.not_numbers:
         return chart
     return replace(chart, finding=f"{chart.finding} {line.not_numbers} of {line.total} points are not numbers.")

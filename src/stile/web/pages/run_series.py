@@ -40,9 +40,9 @@ async def _curves(call: Call) -> Response:
         raise Invalid(f"Ask for 1 to {_MOST_KEYS} metrics at once: key=loss&key=auc.")
     most = call.query_int("most", _MOST_POINTS, low=4, high=_MOST_POINTS)
     found = await call.read(
-        lambda tx: run_curves.of_run(tx, run_id, keys, most=most, across=view.x, span=view.span)
+        lambda tx: run_curves.of_run(tx, run_id, keys, most=most, across=view.x, span=view.span, smooth=view.smooth)
     )  # fmt: skip
-    return json_response({"curves": [drawable(each) for each in found]})
+    return json_response({"curves": [drawable(each, view) for each in found]})
 
 
 async def _live(call: Call) -> Response:

@@ -8,7 +8,8 @@ const HEIGHTS = { small: 210, wide: 360 };
 
 const across = (line, x) => (x === "step" ? line.steps : line.times.map((at) => (at - (x === "relative" ? line.begun : 0)) / 1000));
 
-// Smoothing as the server does it: a moving average whose start is corrected.
+// Smoothing as the server does it: a moving average whose start is corrected. Right where all points are here; of a
+// line that was thinned or cut the server sends the average it has made of all points.
 function smoothed(values, weight) {
   if (!weight) return values;
   let average = 0, left = 1;
@@ -61,7 +62,8 @@ export function drawLines(stage, lines, view, { shape = "small", onZoom }) {
       tables.push(column(line, line.values, view));
       series.push({ stroke: colour(line), alpha: 0.25, width: 1, points: { show: false }, spanGaps: true, behind: true });
     }
-    tables.push(column(line, smoothed(line.values, view.smooth), view));
+    const soft = view.smooth && line.smooth?.weight === view.smooth ? { ...line.smooth, begun: line.begun } : line;
+    tables.push(column(soft, soft === line ? smoothed(line.values, view.smooth) : soft.values, view));
     series.push({ label: line.name, stroke: colour(line), width: many ? 1.5 : 1.75, dash, points, spanGaps: true, line });
   }
   const data = tables.length ? uPlot.join(tables) : [[], []];

@@ -72,12 +72,13 @@ async function fetchAll() {
   figures.forEach((figure) => wanted.delete(figure));
   if (wanted.size) gathering = setTimeout(fetchAll, GATHER_MS);
   if (!figures.length || !section()) return;
-  const { x, from, to } = view();
+  const { x, from, to, smooth } = view();
   const url = new URL(section().dataset.curves, location.href);
   for (const figure of figures) url.searchParams.append("key", figure.dataset.curve);
   url.searchParams.set("x", x);
   if (from) url.searchParams.set("from", from);
   if (to) url.searchParams.set("to", to);
+  if (smooth) url.searchParams.set("smooth", smooth);
   if (!figures[0].dataset.shape) url.searchParams.set("most", "600");
   const begun = performance.now();
   try {
@@ -221,6 +222,23 @@ function changed(event) {
   remember({ [field.name]: field.type === "checkbox" ? (field.checked ? "1" : "") : field.value, ...(field.name === "x" ? { from: null, to: null } : {}) });
   if (field.name === "x") document.querySelector("[data-unzoom]").hidden = true;
   redraw({ again: field.name === "x" });
+  if (field.name !== "smooth" || !Number(field.value)) return;
+  clearTimeout(smoothing);
+  smoothing = setTimeout(smoothWhole, SMOOTH_MS);
+}
+
+// What the page has of a long line gives a rough average at once; the true one, of all its points, comes from the server.
+const SMOOTH_MS = 200;
+let smoothing = 0;
+
+function smoothWhole() {
+  const { from, to, smooth } = view();
+  for (const [figure, chart] of charts) {
+    const rough = chart.lines?.some((line) => line.smooth?.weight !== smooth && (from || to || line.total > line.values.length + line.not_numbers));
+    if (!rough) continue;
+    if (chart.visible) ask(figure);
+    else chart.stale = true;
+  }
 }
 
 let source = null, pause = REFRESH_MS, refreshing = 0, regetting = 0;
