@@ -162,7 +162,7 @@ class PostgresDatabase:
         self._writer: Connection | None = None
         self._writer_pid = 0
         self._prepare()
-        self._readers: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
+        self._readers: queue.LifoQueue[Connection | None] = queue.LifoQueue()  # the one used last has its plans at hand
         for _ in range(_READERS):
             self._readers.put(None)  # opened when first needed
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="stile-read")

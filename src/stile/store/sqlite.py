@@ -170,7 +170,7 @@ class SqliteDatabase:
             migrate(SqliteTx(self._writer_connection, self._clock, self._ids), dialect="sqlite")
         except apsw.Error as error:
             raise _translated(error) from error
-        self._readers: queue.SimpleQueue[_Reader] = queue.SimpleQueue()
+        self._readers: queue.LifoQueue[_Reader] = queue.LifoQueue()  # the one used last has the pages at hand
         for _ in range(_READERS):
             self._readers.put(_Reader(self._open(writer=False)))
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="stile-read")

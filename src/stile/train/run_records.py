@@ -6,7 +6,8 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
+from itertools import chain, repeat
+from operator import itemgetter
 from typing import TypeVar
 
 import msgspec
@@ -16,6 +17,7 @@ from stile.train import run_keys
 from stile.train.run_keys import blocks, marks
 from stile.train.run_values import DatasetSummary, InputDataset, Latest, Run, RunInfo, RunModel
 
+_KEY = itemgetter(1)
 M = TypeVar("M")
 P = TypeVar("P")
 
@@ -239,7 +241,7 @@ def logged(tx: Tx, runs: Sequence[int]) -> Iterator[Logged]:
         latest = tx.all(f"SELECT run, key, value, step, at FROM latest WHERE run {where}", part)
         params = tx.all(f"SELECT run, key, value FROM params WHERE run {where}", part)
         tags = tx.all(f"SELECT run, key, value FROM run_tags WHERE run {where}", part)
-        unknown = {row[1] for rows in (latest, params, tags) for row in rows} - names.keys()
+        unknown = set(map(_KEY, chain(latest, params, tags))) - names.keys()
         if unknown:
             names |= run_keys.names(tx, unknown)
         yield Logged(
