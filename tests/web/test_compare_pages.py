@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from test_run_pages import begun, experiment, log, points
+from test_run_pages import begun, ended, experiment, log, points
 from web_world import World
 
 from stile.store.database import Tx
@@ -220,3 +220,30 @@ def test_best_value_of_each_metric_is_compared_when_asked_for(several: list[str]
     assert '<option value="max" selected>greatest values</option>' in text
     assert "metrics.csv" in text
     assert "&amp;show=max" in text
+
+
+def test_stream_says_that_a_curve_has_grown_and_when_all_have_ended(world: World, client: httpx.Client) -> None:
+    runs_of = [begun(world, f"compared live {at}") for at in range(2)]
+    for run in runs_of:
+        log(world, run, metrics=points("loss", [1.0, 0.5]))
+    address = path(runs_of, key="loss").replace("/compare", "/compare/live", 1)
+    assert f'data-stream="{address.replace("&", "&amp;")}"' in client.get(path(runs_of)).text
+    events: list[str] = []
+    with client.stream("GET", address) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            if line.startswith("retry"):
+                log(world, runs_of[1], metrics=points("other", [1.0]))
+                log(world, runs_of[1], metrics=points("loss", [0.2], start=2))
+            if line.startswith("event:"):
+                events.append(line.removeprefix("event: "))
+                if events == ["moved"]:
+                    for run in runs_of:
+                        ended(world, run)
+    assert events == ["moved", "ended"]
+    with client.stream("GET", address) as answer:
+        assert "event: ended" in "".join(answer.iter_text()), "a stream of runs that have ended ends at once"
+    assert "data-stream" not in client.get(path(runs_of)).text
+    assert client.get("/compare/live?run=x").status_code == 400
+    with client.stream("GET", f"/compare/live?run={GHOST}&key=loss") as answer:
+        assert "event: ended" in "".join(answer.iter_text())

@@ -8,9 +8,9 @@ import msgspec
 
 from stile.kernel.errors import Missing
 from stile.store.database import Tx
-from stile.train import run_keys, run_records, runs, series_records
+from stile.train import run_keys, run_records, run_table, runs, series_records
 from stile.train.points import Point
-from stile.train.run_values import Run
+from stile.train.run_values import ENDED, Run
 from stile.train.thinning import Across, Line, thinned
 
 
@@ -34,6 +34,18 @@ class Newest(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     points: dict[str, Point]
     written: int
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far several runs are with one metric.
+
+    Attributes:
+        running: whether one of them has not ended.
+        points: (number of the run, time, step) of the newest point in each that has logged the metric.
+    """
+
+    running: bool
+    points: list[tuple[int, int, int]]
 
 
 def sizes(tx: Tx, run_id: str) -> dict[str, int]:
@@ -106,6 +118,16 @@ def newest(tx: Tx, run_id: str) -> Newest:
     latest = run_records.latest(tx, info.row)
     points = {each.key: Point(each.at, each.step, each.value) for each in latest}
     return Newest(status=info.status, points=points, written=run_records.written(tx, info.row))
+
+
+def progress(tx: Tx, run_ids: Sequence[str], key: str) -> Progress:
+    """How far these runs are with one metric; those that do not exist, or not any more, have ended."""
+    heads = (run_records.head(tx, run_id) for run_id in run_ids)
+    rows = [head[0] for head in heads if head is not None]
+    running = any(run.status not in ENDED for run in run_table.load(tx, rows))
+    number = run_keys.find(tx, key)
+    points = series_records.newest_of(tx, rows, number) if number is not None else []
+    return Progress(running=running, points=points)
 
 
 def several(tx: Tx, run_ids: Sequence[str]) -> list[Run]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from stile.store.database import Tx
@@ -94,6 +94,14 @@ def columns(tx: Tx, run: int, key: int) -> Columns:
 def keys_of(tx: Tx, run: int) -> list[int]:
     """Keys of all series of a run."""
     return [row[0] for row in tx.all("SELECT key FROM latest WHERE run = ?", (run,))]
+
+
+def newest_of(tx: Tx, runs: Sequence[int], key: int) -> list[tuple[int, int, int]]:
+    """(run, time, step) of the newest point of one series in each of some runs that have it, by run."""
+    if not runs:
+        return []
+    sql = f"SELECT run, at, step FROM latest WHERE run IN ({run_keys.marks(runs)}) AND key = ? ORDER BY run"
+    return [(run, at, step) for run, at, step in tx.all(sql, [*runs, key])]
 
 
 def sizes(tx: Tx, run: int) -> dict[int, int]:

@@ -7,6 +7,7 @@ from stile.web import static
 from stile.web.pages import (
     board,
     compare,
+    compare_live,
     compare_tables,
     decisions,
     evidence,
@@ -35,9 +36,9 @@ from stile.web.pages import (
 )
 
 _PAGES = (
-    static, inbox, use_cases, runs, run, run_series, run_files, run_forms, compare, compare_tables, graphs, gate,
-    gate_forms, model, decisions, evidence, monitor, feedback, predictions, board, people, ledger, sign_in, style,
-    traces, trace, webhooks, webhook_forms,
+    static, inbox, use_cases, runs, run, run_series, run_files, run_forms, compare, compare_live, compare_tables,
+    graphs, gate, gate_forms, model, decisions, evidence, monitor, feedback, predictions, board, people, ledger,
+    sign_in, style, traces, trace, webhooks, webhook_forms,
 )  # fmt: skip
 
 ROUTES: list[Route] = [route for module in _PAGES for route in module.ROUTES]

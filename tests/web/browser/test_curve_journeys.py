@@ -211,3 +211,22 @@ def test_average_of_a_long_curve_is_asked_of_the_server(browser, world: World) -
     browser.until("return window.asked.some((url) => url.includes('curves.json') && url.includes('smooth=0.9'))")
     assert "smooth=0.9" in browser.driver.current_url
     assert browser.complaints() == []
+
+
+def test_compared_curves_grow_without_a_reload(browser, world: World) -> None:
+    pair = [begun(world, f"side by side {at}") for at in range(2)]
+    for run in pair:
+        log(world, run, metrics=points("loss", [1.0, 0.8]))
+    browser.size(1280)
+    browser.sign_in(world, "ada")
+    browser.go(f"/compare?run={pair[0]}&run={pair[1]}")
+    browser.driver.execute_script("window.sameLoad = true; document.getElementById('curves').scrollIntoView()")
+    browser.until(DRAWN.format("loss"))
+    browser.driver.execute_script("document.querySelector('figure[data-curve=loss] canvas').dataset.before = '1'")
+    log(world, pair[0], metrics=points("loss", [0.1], start=2))
+    browser.until("return document.querySelector('figure[data-curve=loss] canvas:not([data-before])') !== null")
+    for run in pair:
+        ended(world, run)
+    browser.until("return document.querySelector('[data-stream]') === null", seconds=15)
+    assert browser.driver.execute_script("return window.sameLoad") is True
+    assert browser.complaints() == []

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from functools import partial
 
 import msgspec
@@ -20,13 +17,11 @@ from stile.train import run_curves, runs
 from stile.train.run_curves import Newest
 from stile.train.run_values import ENDED, Run
 from stile.web import csv
+from stile.web.pages import live_stream
 from stile.web.pages.curve_view import drawable, view_of
 
 _MOST_KEYS = 24
 _MOST_POINTS = 2000
-_LOOK_EVERY_S = 1.0
-_STREAM_S = 600.0
-_SIGN_OF_LIFE_S = 15.0
 _ROWS_PER_PAGE = 10_000
 _MOST_AT_ONCE = 100_000
 _REWRITTEN = b"event: written\ndata: {}\n\n"
@@ -49,9 +44,6 @@ async def _live(call: Call) -> Response:
     """The newest point of every metric, then of those that changed, until the run has ended.
 
     Also says when parameters or tags were added, without saying which: the page asks for itself again.
-
-    The store is asked once a second, and only while somebody looks: so it is the same whichever
-    server of several the points arrive at, and logging costs nothing more.
     """
     run_id = call.path("run_id")
     newest = await call.read(lambda tx: run_curves.newest(tx, run_id))
@@ -59,20 +51,20 @@ async def _live(call: Call) -> Response:
 
 
 async def _news(call: Call, run_id: str, newest: Newest) -> AsyncIterator[bytes]:
-    yield b"retry: 2000\n\n" + _points(newest, None)
-    begun = looked = spoken = time.monotonic()
-    # Topics are for others; here they are the clock, and end when the server is asked to stop.
-    async with aclosing(call.services.live.topics(heartbeat_s=_LOOK_EVERY_S)) as ticks:
-        while newest.status not in ENDED and looked - begun < _STREAM_S and await anext(ticks, None) is not None:
-            await asyncio.sleep(max(0.0, looked + _LOOK_EVERY_S - time.monotonic()))
-            before, newest = newest, await call.read(lambda tx: run_curves.newest(tx, run_id))
-            looked = time.monotonic()
-            said = _points(newest, before) + (b"" if newest.written == before.written else _REWRITTEN)
-            if said or looked - spoken > _SIGN_OF_LIFE_S:
-                spoken = looked
-                yield said or b": still here\n\n"
-    if newest.status in ENDED:
-        yield b"event: ended\ndata: " + msgspec.json.encode({"status": newest.status}) + b"\n\n"
+    def say(now: Newest, before: Newest) -> bytes:
+        return _points(now, before) + (b"" if now.written == before.written else _REWRITTEN) + _ended(now)
+
+    yield live_stream.BEGIN + _points(newest, None) + _ended(newest)
+    async for said in live_stream.changes(
+        call, newest, lambda tx: run_curves.newest(tx, run_id), over=lambda now: now.status in ENDED, say=say
+    ):
+        yield said
+
+
+def _ended(newest: Newest) -> bytes:
+    if newest.status not in ENDED:
+        return b""
+    return b"event: ended\ndata: " + msgspec.json.encode({"status": newest.status}) + b"\n\n"
 
 
 def _points(newest: Newest, before: Newest | None) -> bytes:

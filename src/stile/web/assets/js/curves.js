@@ -263,6 +263,10 @@ function news(points) {
     if (step > 0 && !away.has(key) && !document.querySelector(`figure[data-curve="${CSS.escape(key)}"]`)) reget();
     changedKeys.add(key);
   }
+  regrow();
+}
+
+function regrow() {
   refreshing ||= setTimeout(() => {
     refreshing = 0;
     for (const [figure, chart] of charts) {
@@ -274,25 +278,21 @@ function news(points) {
   }, pause);
 }
 
-// Several runs have no stream of their own: what is in view is asked for now and then while one of them goes on.
-let polling = 0;
-function poll() {
-  clearInterval(polling);
-  const every = Number(section()?.dataset.every || 0);
-  if (every && !document.hidden) polling = setInterval(() => redraw({ again: true }), every * 1000);
-}
-
 function listen() {
-  poll();
   const path = stream()?.dataset.stream;
   if (!path || document.hidden) {
     source?.close();
     source = null;
     return;
   }
-  if (source) return;
+  if (source?.url === new URL(path, location.href).href) return;
+  source?.close();
   source = new EventSource(path);
   source.addEventListener("points", (event) => news(JSON.parse(event.data)));
+  source.addEventListener("moved", (event) => {
+    for (const key of JSON.parse(event.data)) changedKeys.add(key);
+    regrow();
+  });
   source.addEventListener("written", reget);
   source.addEventListener("ended", () => {
     source.close();
