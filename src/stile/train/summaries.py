@@ -20,6 +20,8 @@ _AT_ONCE = 200
 _POINTS_AT_ONCE = 400_000
 _AHEAD = 20
 _MOST_NEAR = 2000
+_ALL = 1_000_000_000
+"""More than there are: a limit keeps the order of an inner selection."""
 
 
 def catch_up(db: Database) -> int:
@@ -55,10 +57,14 @@ def near(
     most = _AHEAD * limit
     if most > _MOST_NEAR:
         return None
+    way = "ASC" if up else "DESC"
     begin = "" if after is None else f"AND {column} {'>=' if up else '<='} ? "
+    where = f"experiment IN ({marks(experiments)}) AND key = ? AND low <= high {begin}"
+    every = f"SELECT run, {column} FROM latest WHERE {where}"
+    if len(experiments) == 1:  # in the order of the newest values, which is nearly the right one: less is sorted
+        every += f"ORDER BY value {way} LIMIT {_ALL}"
     found = tx.all(
-        f"SELECT run, {column} FROM latest WHERE experiment IN ({marks(experiments)}) AND key = ? AND low <= high "
-        f"{begin}ORDER BY {column} {'ASC' if up else 'DESC'} LIMIT ?",
+        f"SELECT run, {column} FROM ({every}) found ORDER BY {column} {way} LIMIT ?",
         [*experiments, key, *([] if after is None else [after]), most],
     )
     if len(found) < most:
