@@ -19,8 +19,12 @@ _WALK = (
         for name in ("enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "jit")
     )
     + ", set_config('max_parallel_workers_per_gather', '0', true), set_config('random_page_cost', '1.1', true)"
+    + ", set_config('plan_cache_mode', 'force_custom_plan', true)"
 )
-"""Settings until the end of the transaction; they are costs for the planner, so what has no index still gets done."""
+"""Settings until the end of the transaction; they are costs for the planner, so what has no index still gets done.
+
+A statement that was prepared is planned with its values: how few rows satisfy a clause decides what comes first.
+"""
 
 
 class PostgresTx:

@@ -229,3 +229,18 @@ def test_postgres_reads_no_more_blocks_of_ten_times_the_runs(explained: tuple[Da
 @pytest.mark.parametrize("text", _FACETS)
 def test_postgres_counts_without_reading_every_run(explained: tuple[Database, Database], text: str) -> None:
     assert _blocks(explained[1], lambda tx: run_facets.facets(tx, 0, text)) < _FACETS[text]
+
+
+def test_postgres_plans_a_search_that_is_asked_often_with_its_values(explained: tuple[Database, Database]) -> None:
+    """The plan for any values walks runs by their start, or not, without knowing how rare what is asked for is."""
+    generic = "SELECT COUNT(*) FROM pg_prepared_statements WHERE statement LIKE '%ORDER BY r.start_time%' AND {} > 0"
+    text = "metrics.acc > 0.9 AND params.model = 'm3'"
+
+    def often(tx: Tx) -> tuple[int, int]:
+        for _ in range(15):
+            run_search.rows(tx, experiment_ids=["0"], filter=text, max_results=_PAGE)
+        return tx.scalar(generic.format("generic_plans")), tx.scalar(generic.format("custom_plans"))
+
+    asked_for_any, asked_for_these = explained[1].read(often)
+    assert asked_for_any == 0
+    assert asked_for_these > 0
