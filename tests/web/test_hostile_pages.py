@@ -151,6 +151,8 @@ PAGES = (
     "/evidence/{evidence}", "/models/{use_case}/monitor", "/feedback?model={use_case}", "/board?use_case={use_case}", "/cards/{card}",
     "/people", "/ledger", "/sign-in?next={evil}", "/sign-in/{evil_part}", "/style", "/?said={evil}", "/nowhere/{evil_part}",
     "/models/{evil_part}", "/runs/{evil_part}", "/use-cases/{evil_part}", "/cards/{evil_part}", "/decisions/{evil_part}", "/ledger?after={evil}",
+    "/webhooks", "/webhooks/{evil_part}", "/webhooks?problem={evil}", "/experiments/{experiment}?cols=max({evil})&sort=best({evil})",
+    "/runs/{run}?open={evil}&rows={evil}&smooth=0.5", "/compare?run={run}&run={other}&show={evil}&all=1",
     "/portfolio?theme={evil}", "/board?use_case={evil}", "/feedback?model={evil}", "/decisions?use_case={evil}", "/experiments?use_case={evil}",
 )  # fmt: skip
 
