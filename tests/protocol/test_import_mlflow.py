@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from stile.cli.outcome import run_command
@@ -22,6 +23,7 @@ from stile.testing.server import RunningServer, running_server
 WRITE = """
 import json, math, pathlib, sys
 import mlflow
+from mlflow.entities import AssessmentError, AssessmentSource, SpanEvent
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, LoggedModelOutput, Metric, Param
 from mlflow.tracking import MlflowClient
 uri, root = sys.argv[1], pathlib.Path(sys.argv[2])
@@ -72,6 +74,36 @@ client.set_registered_model_alias("net", "champion", one.version)
 runs = [client.get_run(r.info.run_id) for e in (first, gone)
         for r in client.search_runs([e], run_view_type=mlflow.entities.ViewType.ALL)]
 names = {e.experiment_id: e.name for e in client.search_experiments(view_type=mlflow.entities.ViewType.ALL)}
+traces = []
+if not uri.startswith("file:"):
+    def tracing():
+        @mlflow.trace(span_type="AGENT", attributes={"f": 1.5, "big": 2**40, "none": None, "l": ["a", {"b": [True]}]})
+        def asked(x):
+            with mlflow.start_span("inner ü") as span:
+                span.set_inputs({"x": x})
+                span.add_event(SpanEvent("seen", attributes={"a": [1.5, 2.0], "b": True}))
+                if x:
+                    raise KeyError("not there")
+            mlflow.update_current_trace(tags={"t": ""}, metadata={"mlflow.trace.session": "s1"})
+            return {"y": x}
+        mlflow.set_experiment(experiment_id=first)
+        asked(0)
+        try:
+            asked(1)
+        except KeyError:
+            pass
+    tracing()
+    mlflow.flush_trace_async_logging()
+    ids = [t.info.trace_id for t in client.search_traces(locations=[first], order_by=["timestamp_ms ASC"])]
+    bob = AssessmentSource("HUMAN", "bob")
+    good = mlflow.log_feedback(trace_id=ids[0], name="good", value=True, source=bob, rationale="why",
+                               metadata={"k": "v"})
+    mlflow.override_feedback(trace_id=ids[0], assessment_id=good.assessment_id, value=False)
+    mlflow.log_feedback(trace_id=ids[0], name="failed", error=AssessmentError("CODE", "no", "stack"))
+    mlflow.log_expectation(trace_id=ids[0], name="wanted", value={"a": [1]})
+    mlflow.log_expectation(trace_id=ids[0], name="plain", value=3.5)
+    client.link_traces_to_run(ids[:1], run_id)
+    traces = [json.loads(client.get_trace(id).to_json()) for id in ids]
 def word(value): return "NaN" if math.isnan(value) else value
 json.dump({
     "runs": {r.info.run_id: {
@@ -85,6 +117,7 @@ json.dump({
                       {t.key: t.value for t in d.tags}] for d in r.inputs.dataset_inputs],
         "outputs": [[m.model_id, m.step] for m in (r.outputs.model_outputs if r.outputs else [])]} for r in runs},
     "model": {"id": model.model_id, "created": model.creation_timestamp},
+    "traces": traces,
     "versions": {int(v.version): [v.run_id, v.creation_timestamp, v.description or "", dict(v.tags)]
                  for v in client.search_model_versions("name='net'")},
 }, open(sys.argv[3], "w"))
@@ -168,6 +201,19 @@ def tracked(url: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def told(trace: dict[str, Any]) -> dict[str, Any]:
+    """What a client reads of a trace, without where it lies."""
+    info = dict(trace["info"])
+    info["tags"] = {key: value for key, value in info["tags"].items() if key != "mlflow.artifactLocation"}
+    said = sorted(info.get("assessments", []), key=lambda one: str(one["assessment_id"]))
+    for one in said:
+        if "expectation" in one:
+            one.pop("valid", None)  # the protocol does not carry it
+    info["assessments"] = said
+    del info["trace_location"]
+    return info | {"spans": trace["data"]["spans"]}
+
+
 def compare(written: Written, url: str, tmp_path: Path) -> None:
     """Everything MLflow's client reads from its own store, it reads from ours."""
     from mlflow.tracking import MlflowClient
@@ -188,6 +234,12 @@ def compare(written: Written, url: str, tmp_path: Path) -> None:
                 value = value | {"mlflow.runName": fields["name"]}
             assert got[run_id][name] == value, (run_id, name)
     client = MlflowClient(url, url)
+    for trace in written.expected["traces"]:
+        wanted = told(trace)
+        found = told(json.loads(client.get_trace(wanted["trace_id"]).to_json()))
+        assert found.keys() == wanted.keys()
+        for name, value in wanted.items():
+            assert found[name] == value, name
     run_id = next(key for key, fields in expected.items() if fields["name"] == "forest")
     assert Path(client.download_artifacts(run_id, "notes/a file.txt", str(tmp_path))).read_text() == "hello"
     weights = bytes(range(256)) * 40
@@ -338,3 +390,45 @@ def test_everything_of_a_postgresql_database_is_here_when_it_was_imported(
     assert moved(capsys, fresh.url, address, tmp_path / "state")["omitted"] == []
     compare(written, fresh.url, tmp_path)
     assert set(moved(capsys, fresh.url, address, tmp_path / "other")["added"].values()) == {0}
+
+
+def test_traces_move_from_a_server_and_by_an_export(
+    database: Written, fresh: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import mlflow
+
+    report = moved(capsys, fresh.url, database.address, tmp_path / "state")
+    run_id = next(key for key, fields in database.expected["runs"].items() if fields["name"] == "forest")
+    mlflow.set_tracking_uri(fresh.url)
+    place = mlflow.get_run(run_id).info.experiment_id
+    linked = mlflow.search_traces(locations=[place], run_id=run_id, return_type="list")
+    assert [trace.info.trace_id for trace in linked] == [database.expected["traces"][0]["info"]["trace_id"]]
+    assert report["added"]["traces"] == 2
+    out = tmp_path / "export"
+    assert run_command(stile, ["export", str(out), "--url", fresh.url, "--json"]) == 0
+    capsys.readouterr()
+    for kind, source in (("mlflow", fresh.url), ("stile", str(out))):
+        with running_server(tmp_path / f"{kind} server") as other:
+            mlflow.set_tracking_uri(other.url)
+            report = moved(capsys, other.url, source, tmp_path / f"{kind} state", kind)
+            assert (report["added"]["traces"], report["omitted"]) == (2, [])
+            compare(database, other.url, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trace_id": "../x"}, {"state": "WHAT"}, {"at": -1}, {"took": 2**62}, {"tags": {"a\x00": "b"}},
+        {"metadata": {"k": "v" * 8001}}, {"spans": [{}]}, {"spans": [{"trace_id": "xyz"}]},
+        {"spans": [{"trace_id": "q6urq6urq6urq6urq6urqw==", "span_id": "EhISEhISEhI=", "name": "of another"}]},
+        {"assessments": [{"assessment_id": "a-1", "trace_id": "", "kind": "feedback", "name": "", "body": {}}]},
+        {"assessments": [{"assessment_id": "a-1", "trace_id": "", "kind": "what", "name": "n", "body": {}}]},
+    ],
+)  # fmt: skip
+def test_a_trace_that_cannot_be_kept_is_not_taken_in(change: dict[str, Any], fresh: RunningServer) -> None:
+    whole = {"trace_id": "tr-" + "0" * 31 + "1", "experiment": "0", "state": "OK", "at": 1} | change
+    body = {"experiment_id": "0", "traces": [whole]}
+    answer = httpx.post(f"{fresh.url}/api/v1/import/traces", json=body)
+    assert answer.status_code == 400, answer.text
+    found = httpx.get(f"{fresh.url}/api/3.0/mlflow/traces/batchGet", params={"trace_ids": "tr-" + "0" * 31 + "1"})
+    assert found.json().get("traces", []) == []

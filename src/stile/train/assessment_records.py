@@ -66,6 +66,11 @@ def find(tx: Tx, trace: int, assessment_id: str) -> Assessment | None:
     return None if row is None else _of(row)
 
 
+def exists(tx: Tx, assessment_id: str) -> bool:
+    """Whether any trace has an assessment with this id."""
+    return tx.one("SELECT 1 FROM assessments WHERE assessment_id = ?", (assessment_id,)) is not None
+
+
 def count(tx: Tx, trace: int) -> int:
     """How many a trace has."""
     return int(tx.scalar("SELECT COUNT(*) FROM assessments WHERE trace = ?", (trace,)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -49,6 +49,18 @@ def take(tx: Tx, trace: int, trace_id: str, given: Iterable[Assessment], *, by: 
                 raise Invalid(f"A trace may have at most {PER_TRACE} assessments.")
             known.add(_mark(said))
             _add(tx, trace, said, by)
+
+
+def check_all(given: Sequence[Assessment]) -> None:
+    """Refuse assessments of a trace that cannot be kept.
+
+    Raises:
+        Invalid: one of them cannot, or there are more than a trace may have; says which.
+    """
+    if len(given) > PER_TRACE:
+        raise Invalid(f"A trace may have at most {PER_TRACE} assessments.")
+    for one in given:
+        _check(one)
 
 
 def get(tx: Tx, trace_id: str, assessment_id: str) -> Assessment:

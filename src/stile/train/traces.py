@@ -65,7 +65,7 @@ def start(tx: Tx, draft: TraceDraft, *, by: str) -> TraceInfo:
         Invalid: it is deleted, or something about the trace cannot be kept; says what.
     """
     experiment = experiments.active(tx, draft.experiment_id)
-    _check(draft)
+    check(draft)
     name = draft.tags.get(NAME_TAG, "")
     if not trace_records.add(tx, draft, experiment=experiment.row_id, name=name, finalized=True, by=by):
         before = _head(tx, draft.trace_id)
@@ -76,7 +76,7 @@ def start(tx: Tx, draft: TraceDraft, *, by: str) -> TraceInfo:
     if draft.metadata.get(RUN_METADATA):
         trace_records.link(tx, row, draft.metadata[RUN_METADATA])
     assessments.take(tx, row, draft.trace_id, draft.assessments, by=by)
-    _say_where(tx, row, draft.metadata.get(SIZE_METADATA, ""))
+    say_where(tx, row, draft.metadata.get(SIZE_METADATA, ""))
     return trace_records.load(tx, [row])[0]
 
 
@@ -87,7 +87,7 @@ def begin(tx: Tx, draft: TraceDraft, *, by: str) -> TraceInfo:
         Exists: the id is taken.
     """
     experiment = experiments.active(tx, draft.experiment_id)
-    _check(draft)
+    check(draft)
     name = draft.tags.get(NAME_TAG, "")
     if not trace_records.add(tx, draft, experiment=experiment.row_id, name=name, finalized=False, by=by):
         raise Exists(f"Trace with ID {draft.trace_id} already exists.")
@@ -307,11 +307,11 @@ def _put(tx: Tx, experiment: Experiment, trace_id: str, given: Sequence[Span], *
         _check_count(tx, found, trace_id)
     trace_records.set_tags(tx, found.row, tags)
     said_size = trace_records.metadata(tx, found.row, SIZE_METADATA) if found.finalized else ""
-    _say_where(tx, found.row, said_size or "")
+    say_where(tx, found.row, said_size or "")
     return found.row
 
 
-def _say_where(tx: Tx, row: int, size_stats: str) -> None:
+def say_where(tx: Tx, row: int, size_stats: str) -> None:
     """Tell by a tag whether all spans are here, as far as they were counted.
 
     A client that does not find the tag puts all spans into a file, so none is lost that was too large to be sent.
@@ -348,7 +348,12 @@ def _number(size_stats: str) -> int:
         return 0
 
 
-def _check(draft: TraceDraft) -> None:
+def check(draft: TraceDraft) -> None:
+    """Refuse what cannot be kept of a trace.
+
+    Raises:
+        Invalid: says what.
+    """
     if not _ID.fullmatch(draft.trace_id):
         raise Invalid(f"Invalid trace ID: {draft.trace_id[:80]!r}. Use letters, digits, '_', '-' and '.'.")
     _check_state(draft.state)

@@ -14,7 +14,7 @@ from stile.govern import registry
 from stile.kernel.errors import Invalid
 from stile.kernel.permission import Permission
 from stile.store.database import Tx
-from stile.train import adoption
+from stile.train import adoption, trace_adoption
 from stile.train.adoption import Adopted
 from stile.train.moving.values import (
     MovedExperiment,
@@ -23,6 +23,7 @@ from stile.train.moving.values import (
     MovedRegistered,
     MovedRun,
     MovedSeries,
+    MovedTrace,
 )
 
 _RUNS_PER_CALL = 500
@@ -50,6 +51,11 @@ class _Points(msgspec.Struct):
 class _Models(msgspec.Struct):
     experiment_id: str
     models: list[MovedModel]
+
+
+class _Traces(msgspec.Struct):
+    experiment_id: str
+    traces: list[MovedTrace]
 
 
 class _Files(msgspec.Struct):
@@ -106,6 +112,17 @@ async def _models(call: Call) -> Response:
     return json_response({"models": await call.write(work)})
 
 
+async def _traces(call: Call) -> Response:
+    body = await call.json(_Traces)
+    if len(body.traces) > _RUNS_PER_CALL:
+        raise Invalid(f"At most {_RUNS_PER_CALL} traces per call. Send the rest in another.")
+
+    def work(tx: Tx) -> list[Adopted]:
+        return [trace_adoption.trace(tx, body.experiment_id, one, by=call.principal.name) for one in body.traces]
+
+    return json_response({"traces": await call.write(work)})
+
+
 async def _files(call: Call) -> Response:
     """Bind the files whose content is here; answers the digests of the others, to be uploaded first."""
     body = await call.json(_Files)
@@ -153,6 +170,7 @@ ROUTES = [
     Route("POST", "/api/v1/import/runs", Permission.TRACK, _runs, summary="Take in runs under their own ids"),
     Route("POST", "/api/v1/import/known-runs", Permission.READ, _known, summary="Which of these runs are here"),
     Route("POST", "/api/v1/import/points", Permission.TRACK, _points, summary="Take in metric histories"),
+    Route("POST", "/api/v1/import/traces", Permission.TRACK, _traces, summary="Take in traces under their own ids"),
     Route("POST", "/api/v1/import/models", Permission.TRACK, _models, summary="Take in logged models"),
     Route(
         "POST", "/api/v1/import/files", Permission.TRACK, _files, summary="Bind files by the digest of their content"

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from stile.kernel.errors import Invalid, MissingExtra, Unavailable
 from stile.train.moving.local_files import files_below, has_files, local_path
+from stile.train.moving.trace_forms import kept_assessment, kept_metadata, kept_span
 from stile.train.moving.values import (
     POINTS_PER_SERIES,
     FoundFile,
@@ -26,22 +27,23 @@ from stile.train.moving.values import (
     MovedRegistered,
     MovedRun,
     MovedSeries,
+    MovedTrace,
     MovedVersion,
     Omission,
     copied_from,
 )
+from stile.train.trace_values import NAME_TAG
 
 _RUN_PAGE = 200
+_TRACE_PAGE = 50
 _STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 _MODEL_STATUSES = {1: "LOGGED_MODEL_PENDING", 2: "LOGGED_MODEL_READY", 3: "LOGGED_MODEL_UPLOAD_FAILED"}
 _NOT_TAKEN = {
-    "trace_info": "traces",
     "evaluation_datasets": "evaluation datasets",
     "webhooks": "webhooks",
     "scorers": "scorers",
     "endpoints": "gateway endpoints",
     "mcp_servers": "MCP servers",
-    "assessments": "assessments of traces",
     "review_queues": "review queues",
     "issues": "issues",
 }
@@ -160,6 +162,33 @@ class DatabaseSource:
                 tags=_pairs(tags.get(model_id, ()), "tag_"), params=_pairs(params.get(model_id, ()), "param_"),
                 metrics=[_model_metric(metric) for metric in metrics.get(model_id, ())],
             )  # fmt: skip
+
+    def traces(self, experiment: MovedExperiment) -> Iterator[MovedTrace]:
+        if "trace_info" not in self._tables:
+            return
+        sql = f"SELECT request_id FROM trace_info WHERE experiment_id = {self._mark} ORDER BY timestamp_ms, request_id"
+        ids = [row["request_id"] for row in self._select(sql, (int(experiment.id),))]
+        for start in range(0, len(ids), _TRACE_PAGE):
+            page = ids[start : start + _TRACE_PAGE]
+            rows = {row["request_id"]: row for row in self._where("trace_info", "request_id", page)}
+            tags = _grouped(self._where("trace_tags", "request_id", page), "request_id")
+            metadata = _grouped(self._where("trace_request_metadata", "request_id", page), "request_id")
+            spans = _grouped(self._where("spans", "trace_id", page, order="start_time_unix_nano"), "trace_id")
+            said = _grouped(self._where("assessments", "trace_id", page, order="created_timestamp"), "trace_id")
+            links = _grouped(self._where("entity_associations", "source_id", page), "source_id")
+            for id in page:
+                row = rows[id]
+                name = {NAME_TAG: row["trace_name"]} if row.get("trace_name") else {}
+                yield MovedTrace(
+                    trace_id=id, experiment=experiment.id, state=row["status"], at=row["timestamp_ms"],
+                    took=row.get("execution_time_ms"), client_request_id=row.get("client_request_id") or "",
+                    request=row.get("request_preview") or "", response=row.get("response_preview") or "",
+                    tags=_pairs(tags.get(id, ())) | name,
+                    metadata=_pairs(metadata.get(id, ())) | kept_metadata(row),
+                    runs=[link["destination_id"] for link in links.get(id, ()) if link["destination_type"] == "run"],
+                    spans=[kept_span(span["content"]) for span in spans.get(id, ())],
+                    assessments=[kept_assessment(one) for one in said.get(id, ())],
+                )  # fmt: skip
 
     def registered(self) -> Iterator[MovedRegistered]:
         tags = _grouped(self._all("registered_model_tags"), "name")

@@ -4,8 +4,9 @@
     experiments.jsonl          one MovedExperiment per line
     runs/RUN_ID.jsonl          {"run": MovedRun}, then {"series": MovedSeries} and {"file": MovedFile} lines
     models/MODEL_ID.jsonl      {"model": MovedModel}, then {"file": MovedFile} lines
+    traces.jsonl               one MovedTrace per line
     registered-models.jsonl    one MovedRegistered per line
-    folders.jsonl              {"uri": address, "file": MovedFile}: files of versions that no run and no model above has
+    folders.jsonl              {"uri": address, "file": MovedFile}: files of traces and of other versions
     omissions.jsonl            what could not be exported, and why
     blobs/ab/cdef...           the files' content, named by its sha256
 
@@ -32,6 +33,7 @@ from stile.train.moving.values import (
     MovedRegistered,
     MovedRun,
     MovedSeries,
+    MovedTrace,
     NotHere,
     Omission,
     Source,
@@ -64,7 +66,8 @@ def export(source: Source, folder: Path, told: Told) -> dict[str, int]:
     if folder.exists() and any(folder.iterdir()):
         raise Invalid(f"{folder} is not empty. Export into a new folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    counts = {"experiments": 0, "runs": 0, "points": 0, "files": 0, "logged models": 0, "registered models": 0}
+    counts = {"experiments": 0, "runs": 0, "points": 0, "files": 0, "logged models": 0, "traces": 0,
+              "registered models": 0}  # fmt: skip
     omitted: list[Omission] = []
 
     def count(what: str, more: int = 1) -> None:
@@ -72,6 +75,7 @@ def export(source: Source, folder: Path, told: Told) -> dict[str, int]:
         told(what, counts[what])
 
     uris: set[str] = set()
+    places: dict[str, None] = {}
     experiments = source.experiments()
     _write_lines(folder / "experiments.jsonl", experiments)
     count("experiments", len(experiments))
@@ -91,11 +95,16 @@ def export(source: Source, folder: Path, told: Told) -> dict[str, int]:
                 count("files", _export_files(source, run, folder, out, omitted))
             uris.add(run.artifact_uri)
             count("runs")
+    with (folder / "traces.jsonl").open("wb") as out:
+        for trace in (trace for experiment in experiments for trace in source.traces(experiment)):
+            _write(out, trace)
+            places[trace.artifact_uri] = None
+            count("traces")
     registered = list(source.registered())
     _write_lines(folder / "registered-models.jsonl", registered)
     count("registered models", len(registered))
     with (folder / "folders.jsonl").open("wb") as out:
-        for uri in _elsewhere(registered, uris):
+        for uri in [place for place in places if place.startswith(SCHEME)] + _elsewhere(registered, uris):
             try:
                 for found in source.folder(uri):
                     _write(out, _Line(uri=uri, file=_keep(found, folder / "blobs")))
@@ -124,6 +133,7 @@ class ExportSource:
         if told.get("format") != FORMAT:
             raise Invalid(f"This export has the form {told.get('format')}; this Stile reads {FORMAT}. Upgrade Stile.")
         self.name = f"export of {told.get('of')}"
+        self._folders: dict[str, list[MovedFile]] | None = None
 
     def close(self) -> None:
         """Nothing is kept open."""
@@ -151,6 +161,11 @@ class ExportSource:
             if first is not None and first.model is not None and first.model.experiment == experiment.id:
                 yield first.model
 
+    def traces(self, experiment: MovedExperiment) -> Iterator[MovedTrace]:
+        file = self._root / "traces.jsonl"
+        found = _read_lines(file, MovedTrace) if file.is_file() else iter(())
+        return (trace for trace in found if trace.experiment == experiment.id)
+
     def registered(self) -> Iterator[MovedRegistered]:
         return _read_lines(self._root / "registered-models.jsonl", MovedRegistered)
 
@@ -161,11 +176,15 @@ class ExportSource:
                 yield self._found(line.file)
 
     def folder(self, uri: str) -> Iterator[FoundFile]:
-        file = self._root / "folders.jsonl"
-        lines = [line for line in _read_lines(file, _Line) if line.uri == uri] if file.is_file() else []
-        if not lines:
+        if self._folders is None:
+            self._folders = {}
+            file = self._root / "folders.jsonl"
+            for line in _read_lines(file, _Line) if file.is_file() else ():
+                if line.file is not None:
+                    self._folders.setdefault(line.uri, []).append(line.file)
+        if uri not in self._folders:
             raise NotHere(f"the files at {uri} are not part of the export")
-        return (self._found(line.file) for line in lines if line.file is not None)
+        return map(self._found, self._folders[uri])
 
     def omissions(self) -> list[Omission]:
         file = self._root / "omissions.jsonl"

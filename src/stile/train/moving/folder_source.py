@@ -24,6 +24,7 @@ from stile.train.moving.values import (
     MovedRegistered,
     MovedRun,
     MovedSeries,
+    MovedTrace,
     MovedVersion,
     Omission,
     copied_from,
@@ -129,6 +130,9 @@ class FolderSource:
                 metrics=list(_model_metrics(folder / "metrics")),
             )  # fmt: skip
 
+    def traces(self, experiment: MovedExperiment) -> Iterator[MovedTrace]:  # noqa: ARG002  told as an omission
+        return iter(())
+
     def registered(self) -> Iterator[MovedRegistered]:
         for folder in _folders(self._root / "models"):
             meta = self._meta(folder)
@@ -150,7 +154,9 @@ class FolderSource:
 
     def omissions(self) -> list[Omission]:
         traces = sum(len(_folders(folder / "traces")) for folder in self._folders.values())
-        found = Omission(what="traces", name=f"{traces} of them", why="the import does not take these")
+        found = Omission(
+            what="traces", name=f"{traces} of them", why="the import takes those of databases and servers only"
+        )
         more = [found] if traces else []
         return [*self._omissions, *more]
 

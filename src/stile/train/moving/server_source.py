@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from stile.client.session import Session
 from stile.kernel.errors import Missing, StileError
 from stile.train import prompts
+from stile.train.moving.trace_forms import length, milliseconds, sent_assessment, sent_span
 from stile.train.moving.values import (
     POINTS_PER_SERIES,
     FoundFile,
@@ -24,6 +25,7 @@ from stile.train.moving.values import (
     MovedRegistered,
     MovedRun,
     MovedSeries,
+    MovedTrace,
     MovedVersion,
     NotHere,
     Omission,
@@ -32,6 +34,8 @@ from stile.train.moving.values import (
 )
 
 _API = "/api/2.0/mlflow"
+_TRACES = "/api/3.0/mlflow/traces"
+_TRACES_AT_ONCE = 50
 _PROMPTS = f"tags.`{prompts.MARK}` = 'true'"
 _PROXY = "/api/2.0/mlflow-artifacts/artifacts"
 _LARGEST = 1.7976931348623157e308
@@ -123,6 +127,36 @@ class ServerSource:
         except Missing:
             return  # a server older than logged models
 
+    def traces(self, experiment: MovedExperiment) -> Iterator[MovedTrace]:
+        place = {"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": experiment.id}}
+        body = {"locations": [place], "max_results": _TRACES_AT_ONCE, "order_by": ["timestamp_ms ASC"]}
+        try:
+            yield from self._traces(experiment.id, body)
+        except Missing:
+            return  # a server older than traces
+
+    def _traces(self, experiment: str, body: Json) -> Iterator[MovedTrace]:
+        following: str | None = ""
+        while following is not None:
+            page = self._session.post(f"{_TRACES}/search", {**body, "page_token": following} if following else body)
+            following = page.get("next_page_token") or None
+            infos = {info["trace_id"]: info for info in page.get("traces", [])}
+            if not infos:
+                continue
+            asked = urlencode([("trace_ids", id) for id in infos])
+            found: Json = self._session.call("GET", f"{_TRACES}/batchGet?{asked}") or {}
+            spans = {one["trace_info"]["trace_id"]: one.get("spans", []) for one in found.get("traces", [])}
+            for id, info in infos.items():
+                yield MovedTrace(
+                    trace_id=id, experiment=experiment, state=info.get("state", "STATE_UNSPECIFIED"),
+                    at=milliseconds(info.get("request_time")), took=length(info.get("execution_duration")),
+                    client_request_id=info.get("client_request_id") or "", request=info.get("request_preview") or "",
+                    response=info.get("response_preview") or "", tags=info.get("tags") or {},
+                    metadata=info.get("trace_metadata") or {},
+                    spans=[sent_span(span) for span in spans.get(id, [])],
+                    assessments=[sent_assessment(one) for one in info.get("assessments", [])],
+                )  # fmt: skip
+
     def registered(self) -> Iterator[MovedRegistered]:
         names = [one["name"] for asked in ("", _PROMPTS) for one in self._found("registered-models", asked)]
         for name in dict.fromkeys(names):
@@ -162,8 +196,7 @@ class ServerSource:
         return self._walk(entries, lambda path: f"{_PROXY}/{quote(root)}/{quote(path)}")
 
     def omissions(self) -> list[Omission]:
-        traces = Omission(what="traces", name="all", why="the import does not take these")
-        return [*self._omissions, traces] if self._has_traces() else self._omissions
+        return self._omissions
 
     def _walk(self, entries: Callable[[str], Json], address: Callable[[str], str]) -> Iterator[FoundFile]:
         waiting = [""]
@@ -186,15 +219,6 @@ class ServerSource:
 
     def _reader(self, address: str) -> Callable[[], Iterator[bytes]]:
         return lambda: self._session.download_pieces(address)
-
-    def _has_traces(self) -> bool:
-        try:
-            numbers = [one.id for one in self.experiments()][:50]
-            body = {"locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": number}}
-                                  for number in numbers], "max_results": 1}  # fmt: skip
-            return bool(self._session.post("/api/3.0/mlflow/traces/search", body).get("traces"))
-        except StileError:
-            return False  # a server that knows no traces has none
 
     def _found(self, what: str, wanted: str) -> Iterator[Json]:
         """What the registry finds; without being asked for prompts it keeps them to itself."""

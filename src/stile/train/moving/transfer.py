@@ -7,6 +7,7 @@ state file and passed by, and what was half done is completed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from stile.train.moving.values import (
     MovedModel,
     MovedRun,
     MovedSeries,
+    MovedTrace,
     MovedVersion,
     NotHere,
     Omission,
@@ -35,6 +37,8 @@ from stile.train.moving.values import (
 _RUNS_AT_ONCE = 100
 _POINTS_AT_ONCE = 20_000
 _FILES_AT_ONCE = 500
+_TRACES_AT_ONCE = 50
+_BYTES_AT_ONCE = 1 << 20
 _PLAIN = re.compile(r"[\w-][\w .-]*")
 _OTHER = re.compile(r"[^\w-]+")
 _FATAL = (Unavailable, Unauthenticated, Forbidden)
@@ -93,6 +97,7 @@ class Transfer:
             if experiment.id in numbers:
                 self._models(experiment, numbers[experiment.id])
                 self._runs(experiment, numbers[experiment.id])
+                self._traces(experiment, numbers[experiment.id])
         self._registered()
         self.report.omitted += self._source.omissions()
         body = {"source": self._source.name, "counts": self.report.added, "omitted": len(self.report.omitted)}
@@ -168,6 +173,39 @@ class Transfer:
             if whole:
                 self._state.finish(run.run_id, run.end_time, answer["artifact_uri"])
             self._watcher.moved("runs", 1)
+
+    def _traces(self, experiment: MovedExperiment, number: str) -> None:
+        batch: list[MovedTrace] = []
+        size = 0
+        for trace in self._source.traces(experiment):
+            self._see("traces")
+            batch.append(trace)
+            size += len(msgspec.json.encode(trace))
+            if len(batch) == _TRACES_AT_ONCE or size > _BYTES_AT_ONCE:
+                self._traces_of_batch(batch, number)
+                batch, size = [], 0
+        self._traces_of_batch(batch, number)
+
+    def _traces_of_batch(self, batch: list[MovedTrace], number: str) -> None:
+        if not batch:
+            return
+        try:
+            answers = self._session.post("/api/v1/import/traces", {"experiment_id": number, "traces": batch})["traces"]
+        except _FATAL:
+            raise
+        except StileError as error:
+            if len(batch) == 1:
+                self._omit("trace", batch[0].trace_id, error.message)
+                return
+            middle = len(batch) // 2
+            self._traces_of_batch(batch[:middle], number)
+            self._traces_of_batch(batch[middle:], number)
+            return
+        for trace, answer in zip(batch, answers, strict=True):
+            self._add("traces", answer["added"])
+            if answer["added"] and trace.artifact_uri and not is_remote(trace.artifact_uri):
+                with contextlib.suppress(NotHere):  # most have no files, and so no folder
+                    self._put_files(self._source.folder(trace.artifact_uri), answer["artifact_uri"])
 
     def _adopt(self, runs: list[MovedRun], number: str) -> Iterator[tuple[MovedRun, dict[str, Any]]]:
         """Hand runs over together; if that is refused, one by one, to find out which it is."""

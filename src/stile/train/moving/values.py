@@ -6,9 +6,11 @@ One shape for every source and for the files of ``stile export``. Times are ms s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
+
+from stile.train.trace_values import ARTIFACTS_TAG, Assessment
 
 POINTS_PER_SERIES = 10_000
 """Most points of one ``MovedSeries``; a longer history comes in several."""
@@ -103,6 +105,34 @@ class MovedModel(msgspec.Struct, frozen=True, kw_only=True):
     metrics: list[MovedModelMetric] = []
 
 
+class MovedTrace(msgspec.Struct, frozen=True, kw_only=True):
+    """A trace with its spans, each as the JSON of its protocol buffer, and what was said about it.
+
+    Attributes:
+        at: ms since 1970 UTC; ``took`` is ms.
+        runs: the runs it belongs to.
+    """
+
+    trace_id: str
+    experiment: str
+    state: str = "STATE_UNSPECIFIED"
+    at: int = 0
+    took: int | None = None
+    client_request_id: str = ""
+    request: str = ""
+    response: str = ""
+    tags: dict[str, str] = {}
+    metadata: dict[str, str] = {}
+    runs: list[str] = []
+    spans: list[dict[str, Any]] = []
+    assessments: list[Assessment] = []
+
+    @property
+    def artifact_uri(self) -> str:
+        """Where its files are; '' when that is not said."""
+        return self.tags.get(ARTIFACTS_TAG, "")
+
+
 class MovedVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a registered model; ``source`` is an address in the store it comes from or goes to.
 
@@ -185,6 +215,10 @@ class Source(Protocol):
 
     def models(self, experiment: MovedExperiment) -> Iterator[MovedModel]:
         """The logged models of an experiment."""
+        ...
+
+    def traces(self, experiment: MovedExperiment) -> Iterator[MovedTrace]:
+        """The traces of an experiment."""
         ...
 
     def registered(self) -> Iterator[MovedRegistered]:
