@@ -92,7 +92,7 @@ def resolved(
             if clause.op != "IS NULL":
                 return None
             continue
-        conditions.append((clause, _condition(clause, key)))
+        conditions.append((clause, condition(clause, key)))
     resolved: list[tuple[Order, int]] = []
     for order in orders:
         if any(same(order, seen) for seen, _ in resolved):
@@ -103,7 +103,7 @@ def resolved(
     return Query(experiments=experiments, view=view, conditions=conditions, orders=resolved)
 
 
-def _condition(clause: Clause, key: int | None) -> Part:
+def condition(clause: Clause, key: int | None) -> Part:
     """One clause as a condition on a run ``r``."""
     if clause.entity == "attribute":
         column = UNINDEXED.get(clause.key) or ATTRIBUTES[clause.key]

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from stile.store.database import Row, Tx
 from stile.train import run_clauses, search_sql, summaries
 from stile.train.filters import Clause, Order
 from stile.train.metric_summary import column_of
 from stile.train.run_clauses import ATTRIBUTES, COMPARED, LIFECYCLES, RUNS, TABLES, UNINDEXED, Driver, Query
 from stile.train.run_keys import marks
-from stile.train.run_places import Line, along
+from stile.train.run_places import Line, TooFar, along
 from stile.train.search_sql import Part, SortKey
 
 _TEXT = search_sql.indexed_sort("o.value", True)[0].expression
@@ -50,7 +52,7 @@ def walk(tx: Tx, query: Query, phase: int, *, after: Sequence[Any] | None, limit
     if near is not None:
         rows = reading(after=after, limit=limit, near=near)
         return rows if len(rows) == limit else reading(after=after, limit=limit)
-    line = _line(query, phase, backwards=backwards)
+    line = _line(tx, query, phase, backwards=backwards)
     return reading(after=after, limit=limit) if line is None else along(tx, line, reading, after=after, limit=limit)
 
 
@@ -73,16 +75,73 @@ def _near(tx: Tx, query: Query, *, after: Sequence[Any] | None, limit: int, back
     return summaries.near(tx, query.experiments, key, column, up=order.ascending != backwards, after=mark, limit=limit)
 
 
-def _line(query: Query, phase: int, *, backwards: bool) -> Line | None:
-    """The index that has the order of a phase; None when there is none, or none for several experiments at once."""
+def _inside(
+    tx: Tx, query: Query, phase: int, place: Any, *, after: Sequence[Any] | None, limit: int, backwards: bool
+) -> list[Row]:
+    """The next runs in one place of the first sort key (None: without a number, or without an end), by the others."""
+    (first, key), *others = query.orders
+    table = TABLES.get(first.entity)
+    if place is not None:
+        clause = Clause(entity=first.entity, key=first.key, op="=", value=place)
+        condition = run_clauses.condition(clause, key)
+    else:
+        clause = Clause(entity=first.entity, key=first.key, op="!=")
+        missing = f"EXISTS (SELECT 1 FROM {table} f WHERE f.run = r.id AND f.key = ? AND f.value IS NULL)"
+        condition = Part(missing, (key,)) if phase == 1 else Part(f"{UNINDEXED['end_time']} IS NULL")
+    rest = msgspec.structs.replace(query, orders=others, conditions=[*query.conditions, (clause, condition)])
+    twice = (phase == 0 and first.entity != "metric") or (phase == 3 and first.key == "run_name")
+    head = [] if place is None else [place] * (2 if twice else 1)
+    token = None if after is None else _token(others[0][0], after)
+    found: list[Row] = []
+    for part in reversed(phases(rest)) if backwards else phases(rest):
+        if token is not None and (part > token[0] if backwards else part < token[0]):
+            continue
+        line = _line(tx, rest, part, backwards=backwards, absent=True)
+        if line is None:
+            raise TooFar
+        walk = partial(read, tx, rest, None, part, backwards=backwards)
+        mark = token[1] if token is not None and token[0] == part else None
+        for row in along(tx, line, walk, after=mark, limit=limit - len(found), patient=False):
+            found.append((row[0], *head, *_told(others[0][0], part, row[1:])))
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _told(order: Order, phase: int, values: Sequence[Any]) -> Sequence[Any]:
+    """The sort values of a phase of an order, as those of one that is not the first (see ``_sorting``)."""
+    if phase == 3:
+        return values
+    if phase in (_ENDED, _NOT_ENDED):
+        return (0, *values) if phase == _ENDED else (1, 0, *values)
+    if phase == 0:
+        return (0, *(values if order.entity == "metric" else values[1:]))
+    return (phase, 0 if order.entity == "metric" else "", *values)
+
+
+def _token(order: Order, values: Sequence[Any]) -> tuple[int, Sequence[Any]]:
+    """The phase of an order that is not the first, and its own sort values there: what ``_told`` was told of."""
+    if order.entity == "attribute" and order.key != "end_time":
+        return 3, values
+    if order.entity == "attribute":
+        return (_NOT_ENDED, values[2:]) if values[0] else (_ENDED, values[1:])
+    if values[0]:
+        return (1 if values[0] == 1 else 2), values[2:]
+    return 0, values[1:] if order.entity == "metric" else (str(values[1])[: search_sql.LETTERS], *values[1:])
+
+
+def _line(tx: Tx, query: Query, phase: int, *, backwards: bool, absent: bool = False) -> Line | None:
+    """The index that has the order of a phase; None when there is none, or none for several experiments at once.
+
+    With ``absent`` that is also the index of the start, for runs that have not logged the first sort key.
+    """
     first, *others = (order for order, _ in query.orders) if query.orders else (None,)
-    if first is None or phase == 2 or len(query.experiments) > 1 or query.view == "ALL":
+    if first is None or (phase == 2 and not absent) or len(query.experiments) > 1 or query.view == "ALL":
         return None
-    if any(order.entity != "attribute" or order.key != "start_time" for order in others):
-        return None
+    by_start = all(order.entity == "attribute" and order.key == "start_time" for order in others)
     ours = (query.experiments[0], *LIFECYCLES[query.view])
     runs = Part("r.experiment = ? AND r.lifecycle = ?", ours)
-    newest_first = (not others[0].ascending if others else True) != backwards
+    newest_first = (not others[0].ascending if others and by_start else True) != backwards
     if phase in (0, 1):
         if column_of(first) != "value":
             return None
@@ -91,6 +150,10 @@ def _line(query: Query, phase: int, *, backwards: bool) -> Line | None:
         where += _bounds(query, phase)
         place, same, keys = ("o.value", "(o.value + 0)", 1) if table == "latest" else (_TEXT, "(o.value || '')", 2)
         source = f"{table} o"
+    elif phase == 2:
+        if not by_start:
+            return None
+        where, place, same, keys, source = [runs], "", "", 0, f"{RUNS} r"
     elif first.key in ("status", "user_id", "run_name", "end_time"):
         where = [runs]
         if phase != 3:
@@ -101,10 +164,12 @@ def _line(query: Query, phase: int, *, backwards: bool) -> Line | None:
         source = f"{RUNS} r"
     else:
         return None
-    one_place = phase in (1, _NOT_ENDED)
+    one_place = phase in (1, 2, _NOT_ENDED)
     return Line(
         source=source, where=search_sql.joint(where), place="" if one_place else place, same=same, counted=phase == 1,
-        up=first.ascending != backwards, newest_first=newest_first, keys=0 if one_place else keys, runs=runs,
+        up=first.ascending != backwards, newest_first=newest_first, keys=0 if one_place else keys,
+        width=len(sort_keys(query, phase)[1]), runs=runs,
+        inside=None if by_start else partial(_inside, tx, query, phase, backwards=backwards),
     )  # fmt: skip
 
 

@@ -33,8 +33,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         counted: whether the index tells how many are in the one place; otherwise it is taken for many.
         up: its direction.
         newest_first: the direction inside a place.
-        keys: how many of a row's sort values belong to the place; the rest are start and id.
+        keys: how many of a row's sort values belong to the place.
+        width: how many sort values a row has.
         runs: the conditions on runs ``r`` that the index of their start begins with.
+        inside: reads the runs of one place in the order of further sort keys; None when start and id follow.
     """
 
     source: str
@@ -45,7 +47,25 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     up: bool
     newest_first: bool
     keys: int
+    width: int
     runs: Part
+    inside: Inside | None = None
+
+
+class Inside(Protocol):
+    """Reads the next runs of one place, as ``Walk`` does."""
+
+    def __call__(self, place: Any, *, after: Sequence[Any] | None, limit: int) -> list[Row]:
+        """Those whose further sort values are beyond ``after``.
+
+        Raises:
+            TooFar: they are not among those that are soon found.
+        """
+        ...
+
+
+class TooFar(Exception):
+    """So many runs were looked at that it is better to read the whole place and sort it."""
 
 
 class Walk(Protocol):
@@ -58,25 +78,32 @@ class Walk(Protocol):
         ...
 
 
-def along(tx: Tx, line: Line, walk: Walk, *, after: Sequence[Any] | None, limit: int) -> list[Row]:
+def along(
+    tx: Tx, line: Line, walk: Walk, *, after: Sequence[Any] | None, limit: int, patient: bool = True
+) -> list[Row]:
     """The next ``limit`` runs of the line that ``walk`` finds, from the one with the sort values ``after`` on.
 
     Raises:
         Invalid: ``after`` has other values than these.
+        TooFar: ``patient`` is false, and they are not among the first runs that were looked at.
     """
-    if after is not None and len(after) != line.keys + 2:
+    if after is not None and len(after) != line.width:
         raise bad_token()
     if not line.place and line.counted:
         sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM {line.source} WHERE {line.where.sql} LIMIT {FEW}) few"
         if tx.scalar(sql, line.where.params) < FEW:
             return walk(after=after, limit=limit)
     if not line.place:
-        return _shared(tx, line, walk, None, after=after, limit=limit)
+        return _shared(tx, line, walk, None, after=after, limit=limit, patient=patient)
     onwards, beyond = (">=", ">") if line.up else ("<=", "<")
     begin = None if after is None else Part(f"{line.place} {onwards} ?", (after[0],))
     found: list[Row] = []
     ahead = min(_AHEAD * limit, FEW)
+    left = _most(limit)
     while len(found) < limit:
+        if left < 0 and not patient:
+            raise TooFar
+        left -= ahead
         first, last = _window(tx, line, begin, ahead)
         if first is not None and first == last and ahead < FEW:
             first, last = _window(tx, line, begin, FEW)
@@ -85,7 +112,7 @@ def along(tx: Tx, line: Line, walk: Walk, *, after: Sequence[Any] | None, limit:
         if first is None or last is None:
             return found if first is None else found + walk(after=after, limit=rest, within=begin)
         if first == last:
-            found += _shared(tx, line, walk, first, after=after, limit=rest)
+            found += _shared(tx, line, walk, first, after=after, limit=rest, patient=patient)
             begin = Part(f"{line.place} {beyond} ?", (first,))
         else:
             window = Part(f"{line.place} {'<' if line.up else '>'} ?", (last,))
@@ -105,19 +132,33 @@ def _window(tx: Tx, line: Line, begin: Part | None, rows: int) -> tuple[Any, Any
     return (None, None) if found is None else (found[0], found[1])
 
 
-def _shared(tx: Tx, line: Line, walk: Walk, place: Any, *, after: Sequence[Any] | None, limit: int) -> list[Row]:
+def _most(limit: int) -> int:
+    """How many runs are looked at one by one before they are all read."""
+    return max(_LEAST_LOOKED_AT, _LOOKED_AT * limit)
+
+
+def _shared(
+    tx: Tx, line: Line, walk: Walk, place: Any, *, after: Sequence[Any] | None, limit: int, patient: bool
+) -> list[Row]:
     """Runs in one place that many share."""
     exactly = Part(f"{line.place} = ?", (place,)) if line.place else None
     if isinstance(place, str) and len(place) >= LETTERS:  # the index has the beginning only: they may differ
         return walk(after=after, limit=limit, within=exactly)
     mark = after if after is not None and (not line.place or after[0] == place) else None
+    if line.inside is not None:
+        try:
+            return line.inside(place, after=None if mark is None else mark[line.keys :], limit=limit)
+        except TooFar:
+            return walk(after=mark, limit=limit, within=exactly)
     within = [Part(f"{line.same} = ?", (place,))] if line.place else []
-    end = _end(tx, line, None if mark is None else mark[line.keys], max(_LEAST_LOOKED_AT, _LOOKED_AT * limit))
+    end = _end(tx, line, None if mark is None else mark[line.keys], _most(limit))
     if end is not None:
         within.append(Part(f"r.start_time {'>=' if line.newest_first else '<='} ?", (end,)))
     found = walk(after=mark, limit=limit, within=joint(within) if within else None, by_start=True)
     if len(found) == limit or end is None:
         return found
+    if not patient:
+        raise TooFar
     return walk(after=mark, limit=limit, within=exactly)
 
 

@@ -84,6 +84,7 @@ _PLACES: dict[str, Callable[[Run], tuple[int, Any]]] = {
     "attributes.run_name": lambda run: (0, run.info.name),
     "attributes.end_time": lambda run: _last(run.info.end_time, int(run.info.end_time is None)),
 }
+_VIEWS: list[tuple[View, str]] = [("ACTIVE_ONLY", "active"), ("DELETED_ONLY", "deleted")]
 _FILTERS: dict[str, Callable[[Run], bool]] = {
     "": lambda run: True,
     "tags.even = '1'": lambda run: run.tag("even") == "1",
@@ -113,6 +114,29 @@ _FILTERS: dict[str, Callable[[Run], bool]] = {
 }
 
 
+def _wanted(runs: list[Run], orders: list[tuple[str, str]]) -> list[int]:
+    """The rows of runs in an order, sorted by one key after the other."""
+    kept = sorted(runs, key=lambda run: (-run.info.start_time, run.info.run_id))
+    for key, way in reversed(orders):
+        if key == "attributes.start_time":
+            kept.sort(key=lambda run: run.info.run_id)
+            kept.sort(key=lambda run: run.info.start_time, reverse=way == "DESC")
+            continue
+        places = {run.info.row: _PLACES[key](run) for run in kept}
+        present = [run for run in kept if not places[run.info.row][0]]
+        present.sort(key=lambda run: places[run.info.row][1], reverse=way == "DESC")
+        absent = [run for run in kept if places[run.info.row][0]]
+        kept = [*present, *sorted(absent, key=lambda run: places[run.info.row][0])]
+    return [run.info.row for run in kept]
+
+
+def _look_at(monkeypatch: pytest.MonkeyPatch, few: int, looked_at: int) -> None:
+    monkeypatch.setattr(run_clauses, "FEW", few)
+    monkeypatch.setattr(run_places, "FEW", few)
+    monkeypatch.setattr(run_places, "_LEAST_LOOKED_AT", looked_at)
+    monkeypatch.setattr(run_places, "_LOOKED_AT", 1)
+
+
 @pytest.mark.parametrize(("few", "looked_at"), [(4, 3), (4, 40), (30, 40), (2000, 5000)])
 @pytest.mark.parametrize("key", _PLACES)
 def test_places_that_runs_share(
@@ -120,26 +144,33 @@ def test_places_that_runs_share(
 ) -> None:
     everything = filled.read(lambda tx: run_search.search(tx, experiment_ids=["0"], view="ALL")).runs
     assert len(everything) == _RUNS
-    monkeypatch.setattr(run_clauses, "FEW", few)
-    monkeypatch.setattr(run_places, "FEW", few)
-    monkeypatch.setattr(run_places, "_LEAST_LOOKED_AT", looked_at)
-    monkeypatch.setattr(run_places, "_LOOKED_AT", 1)
-    views: list[tuple[View, str]] = [("ACTIVE_ONLY", "active"), ("DELETED_ONLY", "deleted")]
+    _look_at(monkeypatch, few, looked_at)
     for number, (text, holds) in enumerate(_FILTERS.items()):
-        for way, then in (("ASC", ""), ("DESC", ""), ("DESC", "attributes.start_time ASC")):
-            view, lifecycle = views[number == 1]
-            kept = [run for run in everything if run.info.lifecycle == lifecycle and holds(run)]
-            sign = 1 if then else -1
-            kept.sort(key=lambda run: (sign * run.info.start_time, run.info.run_id))
-            ranked: dict[tuple[int, Any], list[int]] = {}
-            for run in kept:
-                ranked.setdefault(_PLACES[key](run), []).append(run.info.row)
-            present = sorted((place for place in ranked if not place[0]), reverse=way == "DESC")
-            places = [*present, *sorted(place for place in ranked if place[0])]
-            wanted = [row for place in places for row in ranked[place]]
-            orders = [f"{key} {way}", *([then] if then else [])]
+        view, lifecycle = _VIEWS[number == 1]
+        kept = [run for run in everything if run.info.lifecycle == lifecycle and holds(run)]
+        for way, then in (("ASC", []), ("DESC", []), ("DESC", [("attributes.start_time", "ASC")])):
+            orders = [(key, way), *then]
             for size in (5, 1000):
-                assert _found(filled, size, filter=text, order_by=orders, view=view) == wanted
+                found = _found(filled, size, filter=text, order_by=[" ".join(each) for each in orders], view=view)
+                assert found == _wanted(kept, orders)
+
+
+@pytest.mark.parametrize(("few", "looked_at"), [(4, 10), (4, 1000)])
+@pytest.mark.parametrize("key", _PLACES)
+def test_places_are_sorted_by_further_keys(
+    filled: Database, monkeypatch: pytest.MonkeyPatch, key: str, few: int, looked_at: int
+) -> None:
+    everything = filled.read(lambda tx: run_search.search(tx, experiment_ids=["0"], view="ALL")).runs
+    _look_at(monkeypatch, few, looked_at)
+    kept = [run for run in everything if run.info.lifecycle == "active"]
+    others = [other for other in _PLACES if other != key]
+    for number, second in enumerate(others):
+        third = others[(number + 2) % len(others)]
+        for ways in (("ASC", "DESC", "ASC"), ("DESC", "ASC", "DESC")):
+            for many in (2, 3):
+                orders = list(zip((key, second, third), ways, strict=True))[:many]
+                found = _found(filled, 9, order_by=[" ".join(each) for each in orders])
+                assert found == _wanted(kept, orders), orders
 
 
 def test_a_token_with_other_values_is_refused(filled: Database) -> None:

@@ -43,6 +43,11 @@ _SEARCHES: dict[str, dict[str, Any]] = {
     "by param, downwards": {"order_by": ["params.lr DESC"]},
     "by param of few values": {"order_by": ["params.model ASC"]},
     "by param of few values, downwards": {"order_by": ["params.model DESC"]},
+    "by param of few values, then metric": {"order_by": ["params.model ASC", "metrics.acc DESC"]},
+    "by state, then param of few values, then metric": {
+        "order_by": ["attributes.status", "params.model DESC", "metrics.acc ASC"],
+    },
+    "by user, then end": {"order_by": ["attributes.user_id", "attributes.end_time DESC"]},
     "by param of few values, oldest first": {"order_by": ["params.model ASC", "attributes.start_time ASC"]},
     "by tag of few values": {"order_by": ["tags.team ASC"]},
     "by tag of more values": {"order_by": ["tags.owner ASC"]},
