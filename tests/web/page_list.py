@@ -7,7 +7,8 @@ from web_world import USE_CASE, World
 NAMES = (
     "inbox", "portfolio", "use case", "plan", "experiments", "experiments of a use case", "runs", "runs found",
     "runs sorted", "runs pinned", "runs chosen", "runs mistyped", "experiments found",
-    "run", "graph", "model", "gate of the waiting", "gate of the rejected", "gate of the champion",
+    "run", "run beside another", "files", "file", "compare", "compare best", "compare nothing",
+    "runs by best", "graph", "model", "gate of the waiting", "gate of the rejected", "gate of the champion",
     "decisions", "decision", "evidence", "monitor", "feedback", "prediction", "board", "card", "people",
     "ledger", "sign in", "style", "traces", "traces found", "traces mistyped", "trace", "trace at a span",
 )  # fmt: skip
@@ -38,7 +39,9 @@ def address(name: str, world: World) -> str:
         "files": f"/runs/{world.run_id}/files",
         "file": f"/runs/{world.run_id}/files/model-1/MLmodel",
         "compare": f"/compare?run={world.other_run_id}&run={world.run_id}&all=1",
+        "compare best": f"/compare?run={world.other_run_id}&run={world.run_id}&show=best&smooth=0.6",
         "compare nothing": "/compare",
+        "runs by best": f"/experiments/{world.experiment_id}?cols=best(metrics.auc)&sort=min(metrics.loss)",
         "graph": f"/graphs/{world.graph}",
         "model": model,
         "gate of the waiting": f"{model}/versions/2/gate",
