@@ -168,8 +168,7 @@ def _line(tx: Tx, query: Query, phase: int, *, backwards: bool, absent: bool = F
     return Line(
         source=source, where=search_sql.joint(where), place="" if one_place else place, same=same, counted=phase == 1,
         up=first.ascending != backwards, newest_first=newest_first, keys=0 if one_place else keys,
-        width=len(sort_keys(query, phase)[1]), runs=runs,
-        inside=None if by_start else partial(_inside, tx, query, phase, backwards=backwards),
+        runs=runs, inside=None if by_start else partial(_inside, tx, query, phase, backwards=backwards),
     )  # fmt: skip
 
 
@@ -241,7 +240,7 @@ def read(
     joins, keys = sort_keys(query, phase)
     source += joins
     if backwards:
-        keys = [SortKey(key.expression, not key.ascending) for key in keys]
+        keys = [SortKey(key.expression, not key.ascending, key.text) for key in keys]
     sorted_by = keys[-2:] if by_start else keys
     if after is not None:
         where.append(search_sql.beyond(sorted_by, after[-2:] if by_start else after))
@@ -271,7 +270,7 @@ def sort_keys(query: Query, phase: int) -> tuple[list[Part], list[SortKey]]:
             keys += more
     if not any(key.expression == "r.start_time" for key in keys):
         keys.append(SortKey("r.start_time", False))
-    return joins, [*keys, SortKey("r.run_id")]
+    return joins, [*keys, SortKey("r.run_id", text=True)]
 
 
 def _sorting(order: Order, key: int, name: str) -> tuple[list[Part], list[SortKey]]:
@@ -281,7 +280,7 @@ def _sorting(order: Order, key: int, name: str) -> tuple[list[Part], list[SortKe
         if order.key == "run_name":
             return [], search_sql.indexed_sort(column, order.ascending)
         if order.key != "end_time":
-            return [], [SortKey(column, order.ascending)]
+            return [], [SortKey(column, order.ascending, text=order.key != "start_time")]
         flag = f"CASE WHEN {column} IS NULL THEN 1 ELSE 0 END"
         return [], [SortKey(flag), SortKey(f"COALESCE({column}, 0)", order.ascending)]
     table = TABLES[order.entity]
@@ -293,4 +292,4 @@ def _sorting(order: Order, key: int, name: str) -> tuple[list[Part], list[SortKe
     value = f"COALESCE({name}.{column}, {nothing})"
     if column != "value":
         value = f"CASE WHEN {number} THEN {name}.{column} ELSE 0 END"
-    return [joined], [SortKey(flag), SortKey(value, order.ascending)]
+    return [joined], [SortKey(flag), SortKey(value, order.ascending, text=order.entity != "metric")]

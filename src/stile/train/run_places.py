@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from stile.store.database import Row, Tx
-from stile.train.search_sql import LETTERS, Part, bad_token, joint
+from stile.train.search_sql import LETTERS, Part, joint
 
 FEW = 2000
 """So many rows are read and sorted, or looked at one by one, without a second thought."""
@@ -34,7 +34,6 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         up: its direction.
         newest_first: the direction inside a place.
         keys: how many of a row's sort values belong to the place.
-        width: how many sort values a row has.
         runs: the conditions on runs ``r`` that the index of their start begins with.
         inside: reads the runs of one place in the order of further sort keys; None when start and id follow.
     """
@@ -47,7 +46,6 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     up: bool
     newest_first: bool
     keys: int
-    width: int
     runs: Part
     inside: Inside | None = None
 
@@ -84,11 +82,8 @@ def along(
     """The next ``limit`` runs of the line that ``walk`` finds, from the one with the sort values ``after`` on.
 
     Raises:
-        Invalid: ``after`` has other values than these.
         TooFar: ``patient`` is false, and they are not among the first runs that were looked at.
     """
-    if after is not None and len(after) != line.width:
-        raise bad_token()
     if not line.place and line.counted:
         sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM {line.source} WHERE {line.where.sql} LIMIT {FEW}) few"
         if tx.scalar(sql, line.where.params) < FEW:

@@ -134,8 +134,10 @@ def _walk(
     """(run, phase, sort values) of runs from a token on, in the order of the query or against it."""
     found: list[tuple[int, int, list[Any]]] = []
     phases = run_phases.phases(query)
-    if token is not None and token.phase not in phases:
-        raise search_sql.bad_token()
+    if token is not None:
+        if token.phase not in phases:
+            raise search_sql.bad_token()
+        search_sql.check(run_phases.sort_keys(query, token.phase)[1], token.values)
     tx.walk_indexes(in_order=True)
     driver = run_clauses.driver_of(tx, query)
     if driver is not None:

@@ -34,10 +34,11 @@ class Part(msgspec.Struct, frozen=True):
 
 
 class SortKey(msgspec.Struct, frozen=True):
-    """An expression that is never NULL, and its direction."""
+    """An expression that is never NULL, its direction, and whether it is a text (see ``check``)."""
 
     expression: str
     ascending: bool = True
+    text: bool = False
 
 
 class Token(msgspec.Struct, frozen=True):
@@ -97,7 +98,17 @@ def answers_by_index(op: str, value: Value) -> bool:
 
 def indexed_sort(column: str, ascending: bool) -> list[SortKey]:
     """The order of ``column``, in the words of an index on its first 100 characters."""
-    return [SortKey(f"substr({column}, 1, {LETTERS})", ascending), SortKey(column, ascending)]
+    return [SortKey(f"substr({column}, 1, {LETTERS})", ascending, text=True), SortKey(column, ascending, text=True)]
+
+
+def check(keys: Sequence[SortKey], values: Sequence[Any]) -> None:
+    """See that a token's values can be those of a row.
+
+    Raises:
+        Invalid: there are more or fewer of them, or a text where a number belongs.
+    """
+    if [key.text for key in keys] != [isinstance(value, str) for value in values]:
+        raise bad_token()
 
 
 def _span(pattern: str) -> tuple[str, str]:

@@ -176,7 +176,8 @@ def test_places_are_sorted_by_further_keys(
 def test_a_token_with_other_values_is_refused(filled: Database) -> None:
     orders = ["params.kind"]
     question = search_sql.question(["0"], "", "ACTIVE_ONLY", orders)
-    for phase, values in ((0, []), (0, ["tree"]), (3, ["tree", "tree", 1, "id"]), (4, [1, 1, "id"])):
+    here: list[tuple[int, list[object]]] = [(0, []), (0, ["tree"]), (0, ["tree", "tree", "1", "id"]), (0, [1, 2, 3, 4])]
+    for phase, values in (*here, (3, ["tree", "tree", 1, "id"]), (4, [1, 1, "id"])):
         token = search_sql.write_token(question, phase, values)
         with pytest.raises(Invalid, match="page token"):
             filled.read(lambda tx: run_search.rows(tx, experiment_ids=["0"], order_by=orders, after=token))  # noqa: B023
