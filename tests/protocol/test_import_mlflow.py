@@ -415,14 +415,25 @@ def test_traces_move_from_a_server_and_by_an_export(
             compare(database, other.url, tmp_path)
 
 
+_SPAN = {"trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "EhISEhISEhI=", "name": "s"}
+_SAID = {"assessment_id": "a-1", "trace_id": "", "kind": "feedback", "name": "n", "body": {}}
+_DEEP: dict[str, Any] = {"string_value": "x"}
+for _ in range(50):
+    _DEEP = {"array_value": {"values": [_DEEP]}}
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"trace_id": "../x"}, {"state": "WHAT"}, {"at": -1}, {"took": 2**62}, {"tags": {"a\x00": "b"}},
         {"metadata": {"k": "v" * 8001}}, {"spans": [{}]}, {"spans": [{"trace_id": "xyz"}]},
         {"spans": [{"trace_id": "q6urq6urq6urq6urq6urqw==", "span_id": "EhISEhISEhI=", "name": "of another"}]},
-        {"assessments": [{"assessment_id": "a-1", "trace_id": "", "kind": "feedback", "name": "", "body": {}}]},
-        {"assessments": [{"assessment_id": "a-1", "trace_id": "", "kind": "what", "name": "n", "body": {}}]},
+        {"spans": [_SPAN | {"attributes": [{"key": "k", "value": {"int_value": "x"}}]}]},
+        {"spans": [_SPAN | {"attributes": [{"key": "k", "value": {"double_value": True}}]}]},
+        {"spans": [_SPAN | {"events": ["x"]}]}, {"assessments": [_SAID | {"name": ""}]},
+        {"spans": [_SPAN | {"attributes": {"a": 1}}]}, {"spans": [_SPAN | {"start_time_unix_nano": 5}]},
+        {"spans": [_SPAN | {"attributes": [{"key": "k", "value": _DEEP}]}]}, {"spans": [_SPAN | {"links": [5]}]},
+        {"assessments": [_SAID | {"created_at": 2**62}]}, {"assessments": [_SAID | {"kind": "what"}]},
     ],
 )  # fmt: skip
 def test_a_trace_that_cannot_be_kept_is_not_taken_in(change: dict[str, Any], fresh: RunningServer) -> None:

@@ -14,6 +14,7 @@ from stile.store.database import Tx
 from stile.train import assessment_records, assessments, experiments, run_records, spans, trace_records, traces
 from stile.train.adoption import Adopted
 from stile.train.moving.values import MovedTrace
+from stile.train.span_check import checked
 from stile.train.trace_values import ARTIFACTS_TAG, NAME_TAG, RUN_METADATA, SIZE_METADATA, SPANS_TAG, TraceDraft
 
 _ASSESSMENT = re.compile(r"a-[0-9a-f]{32}")
@@ -35,13 +36,15 @@ def trace(tx: Tx, experiment_id: str, given: MovedTrace, *, by: str) -> Adopted:
         tags=given.tags, metadata=given.metadata,
     )  # fmt: skip
     traces.check(draft)
-    found = {span.span_id: span for span in map(spans.read, given.spans)}
+    found = {span.span_id: span for span in map(spans.read, map(checked, given.spans))}
     if len(found) > spans.SPANS_PER_TRACE:
         raise Invalid(f"It has more than {spans.SPANS_PER_TRACE} spans.")
     if any(traces.ID_PREFIX + span.trace_id != given.trace_id for span in found.values()):
         raise Invalid("A span of it belongs to another trace.")
     said = [msgspec.structs.replace(one, trace_id=given.trace_id, by=one.by or by) for one in given.assessments]
     assessments.check_all(said)
+    for time in (time for one in said for time in (one.created_at, one.updated_at)):
+        traces.check_time(time)
     root = traces.artifact_root(experiment, given.trace_id)
     name = given.tags.get(NAME_TAG, "")
     if not trace_records.add(tx, draft, experiment=experiment.row_id, name=name, finalized=True, by=by):

@@ -105,7 +105,7 @@ def end(
     """The end (ms) of a trace that was begun, and what is known of it now; the other half of ``begin``."""
     before = _head(tx, trace_id)
     _check_state(state)
-    _check_time(at)
+    check_time(at)
     _check_pairs("metadata", metadata)
     _check_pairs("tag", tags)
     trace_records.set_times(tx, before.row, state=state, at=before.at, took=at - before.at)
@@ -357,7 +357,7 @@ def check(draft: TraceDraft) -> None:
     if not _ID.fullmatch(draft.trace_id):
         raise Invalid(f"Invalid trace ID: {draft.trace_id[:80]!r}. Use letters, digits, '_', '-' and '.'.")
     _check_state(draft.state)
-    _check_time(draft.at)
+    check_time(draft.at)
     if draft.took is not None and abs(draft.took) > _MOST_MS:
         raise Invalid(f"Invalid execution duration: {draft.took} ms.")
     limits.check_length("Client request ID", draft.client_request_id, 250)
@@ -372,7 +372,12 @@ def _check_state(state: str) -> None:
         raise Invalid(f"Invalid trace state {state[:40]!r}. It is one of {', '.join(STATES)}.")
 
 
-def _check_time(at: int) -> None:
+def check_time(at: int) -> None:
+    """Refuse a time (ms) that no calendar has.
+
+    Raises:
+        Invalid: it is before 1970 or after the year 9999.
+    """
     if not 0 <= at <= _MOST_MS:
         raise Invalid(f"Invalid time of a trace: {at}. It is milliseconds since 1970, up to the year 9999.")
 
