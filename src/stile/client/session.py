@@ -157,7 +157,13 @@ class Session:
 
 
 def segment(text: object) -> str:
-    """``text`` as one segment of a URL path."""
+    """``text`` as one segment of a URL path.
+
+    Raises:
+        Invalid: it is ``.`` or ``..``, which would lead to another address.
+    """
+    if str(text) in (".", ".."):
+        raise errors.Invalid(f"{str(text)!r} cannot be a name or a part of a path. Use a plain one.")
     return quote(str(text), safe="")
 
 

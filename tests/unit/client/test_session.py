@@ -7,6 +7,7 @@ import pytest
 
 from stile.client import Client
 from stile.client.session import classes_by_code, error_from
+from stile.client.tracking import quoted
 from stile.kernel import errors
 
 
@@ -41,6 +42,13 @@ def test_answer_of_something_else_is_an_error_that_says_so():
 def test_absent_server_is_named_with_the_command_that_starts_one():
     with pytest.raises(errors.Unavailable, match=r"No Stile server answers at \S+ Start one with: stile up"):
         Client("http://127.0.0.1:1", token="").use_cases()
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_name_that_would_lead_to_another_address_is_refused(name):
+    with pytest.raises(errors.Invalid, match="Use a plain one"):
+        quoted(f"a/{name}/b")
+    assert quoted("a b/ü#?%.txt") == "a%20b/%C3%BC%23%3F%25.txt"
 
 
 def test_import_takes_nothing_heavy():
