@@ -2,4 +2,4 @@
 CREATE TABLE arrivals (
     digest TEXT PRIMARY KEY,
     content {blob} NOT NULL
-) {clustered};
+);
