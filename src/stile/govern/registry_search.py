@@ -77,7 +77,7 @@ _MODELS = _Source(
     select=model_records.COLUMNS,
     table="registered_models m",
     tags="registered_model_tags t WHERE t.model = m.id",
-    ends=[SortKey("m.name")],
+    ends=[SortKey("m.name", text=True)],
 )
 _VERSIONS = _Source(
     words=_VERSION_WORDS,
@@ -85,7 +85,7 @@ _VERSIONS = _Source(
     select=version_records.COLUMNS,
     table=version_records.FROM,
     tags="version_tags t WHERE t.model = v.model AND t.version = v.version",
-    ends=[SortKey("m.name"), SortKey("v.version", False)],
+    ends=[SortKey("m.name", text=True), SortKey("v.version", False)],
 )
 
 
@@ -122,8 +122,12 @@ def _search(
     orders = parse_orders(order_by, source.words)
     if any(order.entity != "attribute" for order in orders):
         raise Invalid("These results can be ordered by attributes only.")
+    asked = [
+        SortKey(source.columns[order.key], order.ascending, text=source.words.attributes[order.key] != "number")
+        for order in orders
+    ]
     keys: list[SortKey] = []
-    for key in [*(SortKey(source.columns[o.key], o.ascending) for o in orders), *source.ends]:
+    for key in [*asked, *source.ends]:
         if not any(key.expression == seen.expression for seen in keys):
             keys.append(key)
     where = [Part("1 = 1"), *(_condition(clause, source) for clause in clauses)]

@@ -54,7 +54,7 @@ def search(
     orders = parse_orders(order_by, WORDS)
     if any(order.entity != "attribute" for order in orders):
         raise Invalid("Experiments can be ordered by attributes only.")
-    keys = [SortKey(_COLUMNS[order.key], order.ascending) for order in orders]
+    keys = [SortKey(_COLUMNS[order.key], order.ascending, text=order.key == "name") for order in orders]
     if not keys:
         keys.append(SortKey("e.updated_at", False))
     if not any(key.expression == "e.id" for key in keys):

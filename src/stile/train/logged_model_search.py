@@ -90,7 +90,8 @@ def search(
     orders = parse_orders([wanted.field_name for wanted in order_by], WORDS)
     for index, (wanted, order) in enumerate(zip(order_by, orders, strict=True)):
         if order.entity == "attribute":
-            keys.append(SortKey(_COLUMNS[order.key], wanted.ascending))
+            is_text = WORDS.attributes[order.key] != "number"
+            keys.append(SortKey(_COLUMNS[order.key], wanted.ascending, text=is_text))
         elif order.entity == "metric":
             measured = _measured([wanted.on] if wanted.on else [])
             joins.append(

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence, Set
 from itertools import islice
 from operator import le
+from typing import Any
 
 import msgspec
 
@@ -40,9 +41,8 @@ def page(tx: Tx, run_id: str, key: str, *, max_results: int = 0, page_token: str
     token = search_sql.read_token(page_token, question)
     columns = runs.columns(tx, run_id, key)
     start = 0
-    if token is not None and len(token.values) == 3:
-        at, step, value = token.values
-        start = packed.after(columns, Point(int(at), int(step), math.nan if value == "NaN" else float(value)))
+    if token is not None:
+        start = packed.after(columns, _point(token.values))
     end = len(columns.times) if max_results <= 0 else min(start + max_results, len(columns.times))
     shown = columns if end - start == len(columns.times) else columns.part(start, end)
     if end == len(columns.times):
@@ -50,6 +50,20 @@ def page(tx: Tx, run_id: str, key: str, *, max_results: int = 0, page_token: str
     at, step, value = (column[end - 1] for column in columns)
     text = "NaN" if math.isnan(value) else value
     return PointPage(columns=shown, next_page_token=search_sql.write_token(question, 0, [at, step, text]))
+
+
+def _point(values: Sequence[Any]) -> Point:
+    """The point that a token names.
+
+    Raises:
+        Invalid: it names none.
+    """
+    if [type(value) for value in values[:2]] != [int, int] or len(values) != 3:
+        raise search_sql.bad_token()
+    at, step, value = values
+    if value != "NaN" and type(value) is not float:
+        raise search_sql.bad_token()
+    return Point(at, step, math.nan if value == "NaN" else value)
 
 
 def thinned(

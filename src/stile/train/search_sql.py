@@ -131,9 +131,12 @@ def order_by(keys: Sequence[SortKey]) -> str:
 
 
 def beyond(keys: Sequence[SortKey], values: Sequence[Any]) -> Part:
-    """The condition that a row sorts after the row with these values."""
-    if len(keys) != len(values):
-        raise bad_token()
+    """The condition that a row sorts after the row with these values.
+
+    Raises:
+        Invalid: as in ``check``.
+    """
+    check(keys, values)
     sql: str = ""
     params: tuple[Any, ...] = ()
     for key, value in reversed(list(zip(keys, values, strict=True))):
@@ -192,7 +195,7 @@ def read_token(text: str, question: str) -> Token | None:
         token = msgspec.json.decode(base64.urlsafe_b64decode(text.encode()), type=Token)
     except (binascii.Error, msgspec.MsgspecError, UnicodeError, ValueError) as error:
         raise bad_token() from error
-    if token.question != question or not all(isinstance(value, int | float | str) for value in token.values):
+    if token.question != question or not all(type(value) in (int, float, str) for value in token.values):
         raise bad_token()
     return token
 

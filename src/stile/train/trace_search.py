@@ -107,17 +107,18 @@ def _sorting(orders: Sequence[Order]) -> tuple[list[Part], list[SortKey]]:
                 SortKey("COALESCE(t.took, 0)", order.ascending),
             ]
         elif order.entity == "attribute" and order.key != "run_id":
-            keys.append(SortKey(_COLUMNS[order.key], order.ascending))
+            is_text = WORDS.attributes[order.key] != "number"
+            keys.append(SortKey(_COLUMNS[order.key], order.ascending, text=is_text))
         else:
             table = _TABLES.get(order.entity, "trace_metadata")
             key = RUN_METADATA if order.entity == "attribute" else order.key
             name = f"k{index}"
             joins.append(Part(f"LEFT JOIN {table} {name} ON {name}.trace = t.id AND {name}.key = ?", (key,)))
             keys.append(SortKey(f"CASE WHEN {name}.trace IS NULL THEN 1 ELSE 0 END"))
-            keys.append(SortKey(f"COALESCE({name}.value, '')", order.ascending))
+            keys.append(SortKey(f"COALESCE({name}.value, '')", order.ascending, text=True))
     if not any(key.expression == "t.at" for key in keys):
         keys.append(SortKey("t.at", False))
-    return joins, [*keys, SortKey("t.trace_id")]
+    return joins, [*keys, SortKey("t.trace_id", text=True)]
 
 
 def _of_span(clause: Clause) -> bool:
