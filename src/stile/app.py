@@ -112,7 +112,7 @@ def build(
 
     Raises:
         Unavailable: another server uses the same folder, or it cannot be written.
-        Invalid: the address can be reached from elsewhere but nobody has an account.
+        Invalid: nobody has an account, and the address can be reached from elsewhere or a token is required.
     """
     clock = clock or SystemClock()
     ids = ids or RandomIds(clock)
@@ -292,11 +292,16 @@ def _claim(folder: Path, *, shared: bool) -> IO[str]:
 
 
 def _refuse_open_door(settings: Settings, db: Database) -> None:
-    if settings.on_loopback:
+    if settings.on_loopback and not settings.require_token:
         return
     operators = [a for a in db.read(account_records.all_accounts) if Role.OPERATOR in a.system_roles and not a.disabled]
     if not operators:
+        why = (
+            "Every caller shall present a token"
+            if settings.on_loopback
+            else f"{settings.host} can be reached from other machines"
+        )
         raise Invalid(
-            f"{settings.host} can be reached from other machines, but there is no operator account yet. "
-            "Start on loopback first, then: stile user add NAME --system-role operator, and start again."
+            f"{why}, but there is no operator account yet who could let others in. Start on loopback and without "
+            "--require-token first, then: stile user add NAME --system-role operator, and start again."
         )

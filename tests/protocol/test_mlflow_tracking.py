@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import mlflow
@@ -177,6 +178,25 @@ def test_artifacts_go_up_and_down(client: MlflowClient, experiment: str, tmp_pat
     assert (down / "a b ü.txt").read_text() == "one"
     assert (down / "deep" / "big.bin").stat().st_size == 3 << 20
     assert mlflow.artifacts.load_dict(client.get_run(run_id).info.artifact_uri + "/d.json") == {"a": 1}
+
+
+def test_a_file_whose_name_holds_an_escape_goes_up_and_down(
+    client: MlflowClient, experiment: str, tmp_path: Path, shared: RunningServer
+) -> None:
+    """The client does not quote the sign, so it is stored decoded; asked for with it, nothing must lie below it."""
+    run_id = client.create_run(experiment).info.run_id
+    (tmp_path / "per%20cent.txt").write_text("one")
+    client.log_artifact(run_id, str(tmp_path / "per%20cent.txt"))
+    assert [file.path for file in client.list_artifacts(run_id)] == ["per cent.txt"]
+    (tmp_path / "down").mkdir()
+    down = client.download_artifacts(run_id, "per%20cent.txt", str(tmp_path / "down"))
+    assert Path(down).read_text() == "one"
+    for bad in ("..%2f..", "%2e%2e/x", "a%5cb", "%252e"):
+        for ask in (
+            f"/api/2.0/mlflow-artifacts/artifacts?path={quote(bad)}",
+            f"/api/2.0/mlflow/artifacts/list?run_id={run_id}&path={quote(bad)}",
+        ):
+            assert httpx.get(shared.url + ask).status_code == 400, (ask, bad)
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,13 @@ def test_it_says_so_when_the_folder_or_the_port_is_taken(running, tmp_path: Path
     assert "Traceback" not in same_folder.stderr + same_port.stderr
 
 
-def test_it_refuses_an_open_door_when_nobody_has_an_account(tmp_path: Path) -> None:
-    refused = up("--host", "0.0.0.0", "--port", str(free_port()), "--data", str(tmp_path / "data"))
+@pytest.mark.parametrize("options", [["--host", "0.0.0.0"], ["--require-token"]], ids=["open", "closed"])
+def test_it_says_what_to_do_first_when_nobody_has_an_account(tmp_path: Path, options: list[str]) -> None:
+    """An open door would let anybody in, a closed one nobody, not even to make the first account."""
+    refused = up(*options, "--port", str(free_port()), "--data", str(tmp_path / "data"))
     assert refused.returncode != 0
     assert "no operator account yet" in refused.stderr
+    assert "stile user add NAME --system-role operator" in refused.stderr
 
 
 def test_it_starts_again_when_it_was_killed(running, tmp_path: Path) -> None:

@@ -194,6 +194,11 @@ def _matching(again: Session, wanted: Recipe) -> dict[str, Any]:
     ids = [one["experiment_id"] for one in experiments]
     found = again.post(f"{API}/runs/search", {"experiment_ids": ids, "max_results": 1000}).get("runs", [])
     named = [run for run in found if run["info"].get("run_name") == wanted.name] or (found if len(found) == 1 else [])
+    if not found:
+        raise Missing(
+            "The command logged nothing to the throw-away server that MLFLOW_TRACKING_URI and STILE_URL name. If it "
+            "chooses a server itself (mlflow.set_tracking_uri), it has logged there: take that out and try again."
+        )
     if not named:
         raise Missing(f"The command logged {len(found)} runs, none of them called {wanted.name!r}.")
     match: dict[str, Any] = named[-1]

@@ -16,7 +16,10 @@ import uvicorn
 from stile.app import build, config
 from stile.edge.dispatch import Dispatcher
 from stile.edge.services import Services
+from stile.kernel.permission import Role
 from stile.kernel.settings import Settings
+from stile.people import account_records, accounts
+from stile.store.engines import open_database
 from stile.work.inline import InlineBackground
 
 
@@ -40,12 +43,15 @@ def running_server(data_dir: Path, *, durable: bool = False, **settings: Any) ->
     Args:
         data_dir: where it keeps its data.
         durable: run workflows on the real engine, which takes a second to come up; otherwise in memory.
-        settings: fields of ``Settings`` to set besides address and folder.
+        settings: fields of ``Settings`` to set besides address and folder. With ``require_token`` an operator
+            ``keeper`` is made first, without whom a server does not start.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     chosen = Settings(host="127.0.0.1", port=port, data_dir=str(data_dir), **settings)
+    if chosen.require_token:
+        _make_operator(chosen)
     application = build(chosen, background=None if durable else InlineBackground())
     server = uvicorn.Server(config(application, chosen))
     thread = threading.Thread(target=server.run, name="stile-test-server", daemon=True)
@@ -61,3 +67,14 @@ def running_server(data_dir: Path, *, durable: bool = False, **settings: Any) ->
         application.services.live.close()
         server.should_exit = True
         thread.join(20)
+
+
+def _make_operator(settings: Settings) -> None:
+    folder = Path(settings.data_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    db = open_database(settings.store, folder)
+    try:
+        if not db.read(account_records.all_accounts):
+            db.write(lambda tx: accounts.create(tx, name="keeper", system_roles=[Role.OPERATOR], by="setup"))
+    finally:
+        db.close()

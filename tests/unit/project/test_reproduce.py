@@ -89,15 +89,18 @@ def test_a_run_is_done_again_from_its_record_when_the_code_has_moved_on(
 def test_it_is_said_what_is_lacking_when_a_run_cannot_be_done_again(
     recorded: tuple[str, Path], server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_id, _ = recorded
+    run_id, folder = recorded
     with Client(server.url) as client:
-        bare = client.start_run("toy").run_id
+        bare, elsewhere = (client.start_run("toy").run_id for _ in range(2))
+        record(client.session, [elsewhere], folder, ["python", "-c", "pass"], use_case="toy", datasets={})
     assert run_command(stile, ["reproduce", bare, "--url", server.url]) == 1
     assert "without its commit and command" in capsys.readouterr().err
     (tmp_path / "other").mkdir()
     git(tmp_path / "other", "init", "-q")
     assert run_command(stile, ["reproduce", run_id, "--repo", str(tmp_path / "other"), "--url", server.url]) == 1
     assert "is not in" in capsys.readouterr().err
+    assert run_command(stile, ["reproduce", elsewhere, "--repo", str(folder), "--here", "--url", server.url]) == 1
+    assert "logged nothing to the throw-away server" in " ".join(capsys.readouterr().err.split())
 
 
 def test_metrics_are_told_apart_by_their_points() -> None:

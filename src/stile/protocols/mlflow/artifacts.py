@@ -7,7 +7,7 @@ come from the content-addressed store. No text of a caller ever becomes a place 
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from starlette.responses import Response
 
@@ -80,18 +80,30 @@ async def _remove(call: Call) -> Response:
 
 async def _list(call: Call) -> Response:
     """List a folder."""
-    path = checked_path(call.query("path").strip("/"), empty_allowed=True)
+    path = call.query("path").strip("/")
+    if _has_escape(path):
+        return reply({"files": []})
     return reply({"files": wire.files(await call.read(lambda tx: artifacts.folder(tx, path)))})
+
+
+def _has_escape(path: str) -> bool:
+    """Whether an otherwise good path has a percent escape in it: clients list such names, but none is ever stored.
+
+    Raises:
+        Invalid: it is not good in another way, or decoded it would not be.
+    """
+    return checked_path(unquote(path), empty_allowed=True) != path
 
 
 async def _list_of_run(call: Call) -> Response:
     """List a folder of a run."""
     run_id = need(call.query("run_id") or call.query("run_uuid"), "run_id")
-    below = checked_path(call.query("path").rstrip("/"), empty_allowed=True)
+    below = call.query("path").rstrip("/")
+    nothing = _has_escape(below)
 
     def work(tx: Tx) -> wire.Json:
         uri = runs.info(tx, run_id).artifact_uri
-        found = artifacts.folder(tx, joined(own(uri), below))
+        found = [] if nothing else artifacts.folder(tx, joined(own(uri), below))
         return {"root_uri": uri, "files": wire.files(found, below)}
 
     return reply(await call.read(work))
