@@ -8,7 +8,8 @@ NAMES = (
     "inbox", "portfolio", "use case", "plan", "experiments", "experiments of a use case", "runs", "runs found",
     "runs sorted", "runs pinned", "runs chosen", "runs mistyped", "experiments found",
     "run", "run beside another", "files", "file", "compare", "compare best", "compare nothing",
-    "runs by best", "graph", "model", "gate of the waiting", "gate of the rejected", "gate of the champion",
+    "runs by best", "runs deleted", "experiments deleted",
+    "graph", "model", "gate of the waiting", "gate of the rejected", "gate of the champion",
     "decisions", "decision", "evidence", "monitor", "feedback", "prediction", "board", "card", "people",
     "ledger", "sign in", "style", "traces", "traces found", "traces mistyped", "trace", "trace at a span",
 )  # fmt: skip
@@ -42,6 +43,8 @@ def address(name: str, world: World) -> str:
         "compare best": f"/compare?run={world.other_run_id}&run={world.run_id}&show=best&smooth=0.6",
         "compare nothing": "/compare",
         "runs by best": f"/experiments/{world.experiment_id}?cols=best(metrics.auc)&sort=min(metrics.loss)",
+        "runs deleted": f"/experiments/{world.experiment_id}?lifecycle=deleted",
+        "experiments deleted": "/experiments?lifecycle=deleted",
         "graph": f"/graphs/{world.graph}",
         "model": model,
         "gate of the waiting": f"{model}/versions/2/gate",

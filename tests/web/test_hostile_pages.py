@@ -122,7 +122,8 @@ class _Watch(HTMLParser):
             address = (value or "").strip().lower()
             if (
                 name.startswith("on")
-                or name in ("style", "srcdoc", "formaction")
+                or name in ("style", "srcdoc")
+                or (name == "formaction" and not address.startswith("/experiments/"))
                 or tag in ("object", "embed", "base")
                 or (tag == "iframe" and ("sandbox", None) not in attrs)  # of a file; it may do nothing there
             ):
@@ -144,7 +145,7 @@ class _Watch(HTMLParser):
 
 PAGES = (
     "/", "/portfolio", "/use-cases/{use_case}", "/use-cases/{use_case}/plan", "/experiments", "/experiments?use_case={use_case}",
-    "/experiments/{experiment}", "/experiments/{experiment}?filter={evil}&sort={evil}", "/runs/{run}", "/runs/{run}?find={evil}&param={evil}&baseline={evil}", "/runs/{run}/files", "/runs/{run}/files/{evil_file}",
+    "/experiments/{experiment}", "/experiments/{experiment}?filter={evil}&sort={evil}", "/experiments/{experiment}?filter={evil}&lifecycle=deleted&said={evil}&undo={evil}", "/experiments/{experiment}?lifecycle={evil}", "/runs/{run}", "/runs/{run}?find={evil}&param={evil}&baseline={evil}", "/runs/{run}/files", "/runs/{run}/files/{evil_file}",
     "/runs/{run}/files/{evil_part}", "/compare?run={run}&run={other}&all=1&find={evil}", "/compare?run={run}&run={other}&all=1",
     "/compare?run={evil}&metric={evil}&across={evil}&y={evil}&axis={evil}&axis=b", "/models/{use_case}",
     "/models/{use_case}/versions/1/gate", "/models/{use_case}/versions/2/gate?metric={evil}", "/decisions", "/decisions/{decision}",

@@ -34,16 +34,18 @@ class ListPage(msgspec.Struct, frozen=True, kw_only=True):
     following: str = ""
 
 
-def page(tx: Tx, *, text: str = "", limit: int = 50, after: str = "", before: str = "") -> ListPage:
-    """Active experiments whose name has ``text`` in it, the last active first.
+def page(
+    tx: Tx, *, text: str = "", deleted: bool = False, limit: int = 50, after: str = "", before: str = ""
+) -> ListPage:
+    """Active experiments whose name has ``text`` in it, the last active first; or the deleted ones, the last first.
 
     Raises:
         Invalid: the token does not belong to this search.
     """
-    question = search_sql.question("experiments", text)
+    question = search_sql.question("deleted experiments" if deleted else "experiments", text)
     token = search_sql.read_token(before or after, question)
     keys = [SortKey(_ACTIVE, bool(before)), SortKey("e.id", bool(before))]
-    where = [Part("e.lifecycle = 'active'")]
+    where = [Part("e.lifecycle = ?", ("deleted" if deleted else "active",))]
     if text:
         where.append(Part("lower(e.name) LIKE lower(?) ESCAPE '!'", (f"%{_plain(text)}%",)))
     if token is not None:
@@ -63,6 +65,11 @@ def page(tx: Tx, *, text: str = "", limit: int = 50, after: str = "", before: st
         preceding=ends[0] if found and (more if before else bool(after)) else "",
         following=ends[-1] if found and (more or bool(before)) else "",
     )
+
+
+def any_deleted(tx: Tx) -> bool:
+    """Whether there are deleted experiments that are not purged yet."""
+    return tx.one("SELECT 1 FROM experiments WHERE lifecycle = 'deleted' LIMIT 1") is not None
 
 
 def listed(tx: Tx, ids: Sequence[int]) -> list[Listed]:

@@ -15,6 +15,7 @@ import msgspec
 from stile.store.database import Tx
 from stile.train import column_choice, filter_text, logged_keys, run_counts, run_search
 from stile.train.filters import Clause, Entity, parse_filter
+from stile.train.run_clauses import View
 from stile.train.run_counts import TABLES, Among, CountedKey, Everywhere
 from stile.train.run_search import WORDS
 
@@ -56,20 +57,24 @@ class Matching(msgspec.Struct, frozen=True, kw_only=True):
     whole: bool
 
 
-def facets(tx: Tx, experiment: int, filter: str, *, known: Matching | None = None) -> Facets:
+def facets(
+    tx: Tx, experiment: int, filter: str, *, view: View = "ACTIVE_ONLY", known: Matching | None = None
+) -> Facets:
     """The facets of an experiment under a filter; keys with one value or more than twelve are left out.
 
     Args:
         tx: the transaction.
         experiment: its number.
         filter: as in ``run_search``.
+        view: which runs are counted: those that are not deleted, the deleted ones, or all.
         known: the runs that match it, when they are known already.
 
     Raises:
         Invalid: the filter cannot be read.
     """
     clauses = parse_filter(filter, WORDS)
-    matching = (known or _matching(tx, experiment, clauses)) if clauses else None
+    found_first = bool(clauses) or view != "ACTIVE_ONLY"  # the indexes count active runs alone
+    matching = (known or _matching(tx, experiment, clauses, view)) if found_first else None
     keys = _few_valued(tx, experiment, clauses)
     everywhere = Everywhere(tx, experiment)
     place = Among(tx, matching.rows, keys, partial=not matching.whole) if matching else everywhere
@@ -80,7 +85,7 @@ def facets(tx: Tx, experiment: int, filter: str, *, known: Matching | None = Non
             values = _counted(place, key)
         else:
             others = filter_text.without(clauses, key.entity, key.key)
-            wider = _matching(tx, experiment, others) if others else None
+            wider = _matching(tx, experiment, others, view) if others or view != "ACTIVE_ONLY" else None
             values = _counted(Among(tx, wider.rows, [key], partial=not wider.whole) if wider else everywhere, key)
             if all(each.value != chosen for each in values):
                 values.append(FacetValue(value=chosen, count=0))
@@ -107,11 +112,12 @@ def values(tx: Tx, experiment: int, entity: Entity, key: str) -> list[FacetValue
     return _counted(Everywhere(tx, experiment), found)
 
 
-def _matching(tx: Tx, experiment: int, clauses: Sequence[Clause]) -> Matching:
+def _matching(tx: Tx, experiment: int, clauses: Sequence[Clause], view: View) -> Matching:
     page = run_search.rows(
         tx,
         experiment_ids=[str(experiment)],
         filter=filter_text.filter_text(clauses),
+        view=view,
         max_results=run_counts.MOST_COUNTED,
     )
     return Matching(rows=page.rows, whole=not page.following)

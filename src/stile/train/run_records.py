@@ -59,6 +59,13 @@ def newest(tx: Tx, experiment: int, most: int) -> list[RunInfo]:
     return [_info(row) for row in rows]
 
 
+def any_deleted(tx: Tx, experiment: int) -> bool:
+    """Whether an experiment has deleted runs that are not purged yet."""
+    return (
+        tx.one("SELECT 1 FROM runs WHERE experiment = ? AND lifecycle = 'deleted' LIMIT 1", (experiment,)) is not None
+    )
+
+
 def set_end(tx: Tx, run: int, *, status: str, end_time: int | None) -> None:
     """Status and end of a run; an end that is not given stays as it was."""
     tx.many("UPDATE runs SET status = ?, end_time = COALESCE(?, end_time) WHERE id = ?", [(status, end_time, run)])

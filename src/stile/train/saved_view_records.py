@@ -17,12 +17,14 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         columns: left sides such as ``metrics.auc`` or ``max(metrics.auc)``, in order; none: chosen automatically.
         sort: a key, then ASC or DESC; empty for the newest first.
         baseline: id of the run the others are compared with; empty for none.
+        lifecycle: ``deleted`` for deleted runs; empty for those that are not.
     """
 
     filter: str = ""
     columns: list[str] = []
     sort: str = ""
     baseline: str = ""
+    lifecycle: str = ""
 
 
 class SavedView(msgspec.Struct, frozen=True, kw_only=True):

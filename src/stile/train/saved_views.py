@@ -123,6 +123,16 @@ def check_columns(columns: list[str]) -> list[str]:
     return list(dict.fromkeys(columns))
 
 
+def check_lifecycle(lifecycle: str) -> None:
+    """Refuse what is neither ``deleted`` nor empty.
+
+    Raises:
+        Invalid: it is something else.
+    """
+    if lifecycle not in ("", "deleted"):
+        raise Invalid("A table shows runs that are not deleted, or with lifecycle=deleted those that are.")
+
+
 def _check(name: str, query: Query, *, shared: bool, by: Principal) -> None:
     if not name.strip() or name != name.strip() or not name.isprintable():
         raise Invalid("A view needs a name: a few words on one line, without blanks around them.")
@@ -131,6 +141,7 @@ def _check(name: str, query: Query, *, shared: bool, by: Principal) -> None:
     if query.sort:
         metric_summary.parse_order(query.sort, WORDS)
     check_columns(query.columns)
+    check_lifecycle(query.lifecycle)
     if query.baseline:
         limits.check_run_id(query.baseline)
     if shared and not may(by, Permission.TRACK).allowed:

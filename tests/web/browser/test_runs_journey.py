@@ -132,7 +132,7 @@ def test_pinned_run_stays_while_one_searches(browser, field) -> None:
 def test_ticks_stay_through_other_searches_until_they_are_cleared(browser, world: World, field) -> None:
     browser.driver.execute_script("sessionStorage.clear()")
     browser.driver.refresh()
-    browser.until("return document.querySelector('[data-ticked-count]').textContent.startsWith('Tick two')")
+    browser.until("return document.querySelector('[data-ticked-count]').textContent.startsWith('Tick runs')")
     for box in browser.driver.find_elements("css selector", "[data-tick]")[:2]:
         box.click()
     ticked = {box.get_attribute("value") for box in browser.driver.find_elements("css selector", "[data-tick]:checked")}
@@ -156,4 +156,53 @@ def test_ticks_stay_through_other_searches_until_they_are_cleared(browser, world
     assert not browser.find("[data-untick]").is_displayed()
     browser.driver.refresh()
     assert browser.driver.find_elements("css selector", "[data-tick]:checked") == []
+    assert browser.complaints() == []
+
+
+def test_ticked_runs_are_tagged_deleted_and_brought_back(browser, world: World) -> None:
+    made = world.call("POST", "/api/2.0/mlflow/experiments/create", by="ada", json={"name": "to be tidied"})
+    path = f"/experiments/{made['experiment_id']}"
+    for number in range(60):
+        body = {"experiment_id": made["experiment_id"], "run_name": f"try {number}", "start_time": 1000 + number}
+        world.call("POST", "/api/2.0/mlflow/runs/create", by="ada", json=body)
+    browser.size(1280)
+    browser.sign_in(world, "ada")
+    browser.go(path)
+    assert not browser.find("[data-bulk=Delete]").is_enabled()
+    browser.find("[data-tick]").click()
+    browser.find("[rel=next]").click()
+    browser.until("return document.querySelectorAll('[data-tick]').length === 10")
+    for box in browser.driver.find_elements("css selector", "[data-tick]")[:2]:
+        box.click()
+    browser.until("return document.querySelector('[data-bulk=Delete]').textContent === 'Delete 3 runs'")
+
+    browser.find(".pick.up > summary").click()
+    browser.find("input[name=tag_key]").send_keys("verdict")
+    browser.find("input[name=tag_value]").send_keys("poor", Keys.ENTER)
+    browser.until("return document.querySelector('[role=status]')?.textContent.includes('3 runs were tagged')")
+    browser.until("return document.querySelector('[data-bulk=Delete]').textContent === 'Delete the ticked'")
+    assert browser.driver.find_elements("css selector", "[data-tick]:checked") == []
+
+    browser.go(f"{path}?filter=tags.verdict+%3D+'poor'")
+    for box in browser.driver.find_elements("css selector", "[data-tick]"):
+        box.click()
+    browser.find("[data-bulk=Delete]").click()
+    browser.until("return document.querySelector('[role=status]')?.textContent.includes('3 runs were deleted.')")
+    assert "verdict" in browser.driver.current_url, "the same search"
+    assert browser.driver.find_elements("css selector", "[data-tick]") == []
+    browser.find("[role=status] button").click()
+    browser.until("return document.querySelector('[role=status]')?.textContent.includes('3 runs were restored.')")
+    assert len(browser.driver.find_elements("css selector", "[data-tick]")) == 3
+
+    browser.find("[data-tick]").click()
+    browser.find("[data-bulk=Delete]").click()
+    browser.until("return document.querySelector('[role=status]')?.textContent.includes('1 run was deleted.')")
+    browser.find("[data-tick]").click()
+    browser.driver.refresh()
+    browser.until("return document.querySelectorAll('[data-tick]:checked').length === 1")
+    browser.find("a.aside").click()
+    browser.until("return document.querySelector('[data-bulk=Restore]')?.textContent === 'Restore the ticked'")
+    browser.find("[data-tick]").click()
+    browser.find("[data-bulk=Restore]").click()
+    browser.until("return document.querySelector('[role=status]')?.textContent.includes('1 run was restored.')")
     assert browser.complaints() == []

@@ -9,7 +9,7 @@ import msgspec
 from stile.edge.call import Call
 from stile.govern import registry
 from stile.store.database import Tx
-from stile.train import experiment_list, runs
+from stile.train import experiment_list, runs, saved_views
 from stile.train.experiment_list import Listed, ListPage
 from stile.web.pages.runs_asked import query_text
 from stile.web.render import Frame, Page
@@ -28,27 +28,35 @@ class ExperimentsData(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         text: what their names must have in them.
+        lifecycle: ``deleted`` when the deleted ones are shown.
+        deleted: there are deleted ones.
         next, previous: cursors of the neighbouring pages, empty where there is none.
     """
 
     experiments: list[Listed]
     use_case: str
     text: str
+    lifecycle: str
+    deleted: bool
     next: str
     previous: str
 
 
 def _load(tx: Tx, call: Call) -> ExperimentsData:
+    lifecycle = call.query("lifecycle")
+    saved_views.check_lifecycle(lifecycle)
     use_case, text = call.query("use_case"), call.query("q").strip()[:_LONGEST_TEXT]
     if use_case:
         page = ListPage(experiments=_of_use_case(tx, use_case))
     else:
         page = experiment_list.page(
-            tx, text=text, limit=_PER_PAGE, after=call.query("cursor"), before=call.query("before")
-        )
+            tx, text=text, deleted=bool(lifecycle), limit=_PER_PAGE, after=call.query("cursor"),
+            before=call.query("before"),
+        )  # fmt: skip
     return ExperimentsData(
-        experiments=page.experiments, use_case=use_case, text=text, next=page.following, previous=page.preceding
-    )
+        experiments=page.experiments, use_case=use_case, text=text, lifecycle=lifecycle,
+        deleted=experiment_list.any_deleted(tx), next=page.following, previous=page.preceding,
+    )  # fmt: skip
 
 
 def _of_use_case(tx: Tx, use_case: str) -> list[Listed]:
@@ -58,11 +66,11 @@ def _of_use_case(tx: Tx, use_case: str) -> list[Listed]:
 
 
 def _extras(data: ExperimentsData, call: Call) -> dict[str, Any]:
-    path = call.request.url.path
+    path, kept = call.request.url.path, {"q": data.text, "lifecycle": data.lifecycle}
     return {
         "snippet": SNIPPET.format(url=call.services.settings.url, name="my-experiment"),
-        "next_url": f"{path}?{query_text({'q': data.text, 'cursor': data.next})}" if data.next else "",
-        "previous_url": f"{path}?{query_text({'q': data.text, 'before': data.previous})}" if data.previous else "",
+        "next_url": f"{path}?{query_text(kept | {'cursor': data.next})}" if data.next else "",
+        "previous_url": f"{path}?{query_text(kept | {'before': data.previous})}" if data.previous else "",
     }
 
 

@@ -1,4 +1,4 @@
-"""What people may change about a run from its page: its name, its note, its tags. Plain forms."""
+"""What people may change about a run from its page: its name, its note, its tags, whether it is there. Plain forms."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ async def _note(call: Call) -> Response:
 async def _tag(call: Call) -> Response:
     fields = await form(call)
     key = needed(fields, "key", "A tag needs a name. Write one.")
-    _refuse_clients(key)
+    refuse_clients(key)
     return await _set(call, key, fields.get("value", ""), f"The tag {key[:60]} was saved.", "tags")
 
 
 async def _drop_tag(call: Call) -> Response:
     key = needed(await form(call), "key", "Say which tag to take away.")
-    _refuse_clients(key)
+    refuse_clients(key)
     run_id = call.path("run_id")
     await call.write(lambda tx: runs.drop_tag(tx, run_id, key))
     return _back(run_id, f"The tag {key[:60]} was taken away.", "tags")
@@ -47,7 +47,24 @@ async def _set(call: Call, key: str, value: str, said: str, at: str) -> Response
     return _back(run_id, said, at)
 
 
-def _refuse_clients(key: str) -> None:
+async def _delete(call: Call) -> Response:
+    run_id = call.path("run_id")
+    await call.write(lambda tx: runs.delete(tx, run_id))
+    return _back(run_id, "", "")  # the page itself says that it was deleted
+
+
+async def _restore(call: Call) -> Response:
+    run_id = call.path("run_id")
+    await call.write(lambda tx: runs.restore(tx, run_id))
+    return _back(run_id, "The run was restored.", "")
+
+
+def refuse_clients(key: str) -> None:
+    """Refuse to change a tag that programs set and rely on.
+
+    Raises:
+        Forbidden: it is one of those.
+    """
     if key.startswith(HIDDEN):
         raise Forbidden(f"Tags that begin with {' or '.join(HIDDEN)} are set by the clients. Choose another name.")
 
@@ -66,4 +83,6 @@ ROUTES = [
     post("/runs/{run_id}/note", Permission.TRACK, _note),
     post("/runs/{run_id}/tags", Permission.TRACK, _tag),
     post("/runs/{run_id}/tags/drop", Permission.TRACK, _drop_tag),
+    post("/runs/{run_id}/delete", Permission.TRACK, _delete),
+    post("/runs/{run_id}/restore", Permission.TRACK, _restore),
 ]

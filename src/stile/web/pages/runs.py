@@ -12,7 +12,7 @@ from stile.edge.route import Route
 from stile.kernel.errors import Invalid
 from stile.kernel.permission import Permission, may
 from stile.store.database import Tx
-from stile.train import experiments, logged_keys, run_facets, run_table, saved_views, summaries
+from stile.train import experiments, logged_keys, run_facets, run_records, run_table, saved_views, summaries
 from stile.train.experiment_records import Experiment
 from stile.train.filter_repair import repaired
 from stile.train.filters import FilterError
@@ -22,8 +22,8 @@ from stile.train.run_search import WORDS, RowPage
 from stile.train.run_table import TableRow
 from stile.train.saved_view_records import SavedView
 from stile.web.charts.sparkline import sparkline
+from stile.web.pages import experiment_forms, runs_asked, runs_csv, runs_found, runs_help, runs_view, ticked_forms
 from stile.web.pages import experiments as experiments_page
-from stile.web.pages import runs_asked, runs_csv, runs_found, runs_help, runs_view
 from stile.web.pages import saved_views as views_forms
 from stile.web.pages.runs_asked import Asked, Column, address, asked
 from stile.web.render import Crumb, Frame, Page, error_page
@@ -59,6 +59,7 @@ class RunsData(msgspec.Struct, frozen=True, kw_only=True):
         drawn: the metric that is drawn: the first shown one with steps, else the one most runs logged steps of.
         curves: its course in each run that logged steps of it, thinned; by run id.
         found: how many match, and how they spread.
+        deleted: the experiment has deleted runs, here or with ``lifecycle=deleted``.
         problem: why nothing was searched; then there are no runs.
         next, previous: cursors of the neighbouring pages, empty where there is none.
     """
@@ -75,6 +76,7 @@ class RunsData(msgspec.Struct, frozen=True, kw_only=True):
     drawn: str
     curves: dict[str, list[float]]
     found: Facets
+    deleted: bool
     views: list[SavedView]
     problem: Problem | None
     next: str
@@ -110,12 +112,17 @@ def _load(tx: Tx, call: Call) -> RunsData:
         unsummed=_unsummed(tx, state, columns),
         drawn=drawn,
         curves=_curves(tx, page.rows, rows, drawn),
-        found=_NO_FACETS if problem else run_facets.facets(tx, experiment.row_id, state.filter, known=known),
+        found=_NO_FACETS if problem else _facets(tx, experiment, state, known),
+        deleted=run_records.any_deleted(tx, experiment.row_id),
         views=saved_views.listing(tx, experiment.experiment_id, call.principal),
         problem=problem,
         next=page.following,
         previous=page.preceding,
     )
+
+
+def _facets(tx: Tx, experiment: Experiment, state: Asked, known: Matching | None) -> Facets:
+    return run_facets.facets(tx, experiment.row_id, state.filter, view=runs_found.view(state), known=known)
 
 
 def _problem(tx: Tx, experiment: Experiment, state: Asked, error: Invalid) -> Problem:
@@ -173,6 +180,11 @@ def _extras(data: RunsData, call: Call) -> dict[str, Any]:
         "views": [(view, address(path, runs_asked.of_view(view.query, view.id))) for view in data.views],
         "view": next((view for view in data.views if str(view.id) == state.view), None),
         "changed": not any(str(view.id) == state.view and view.query == here.query for view in data.views),
+        "deleted_url": address(path, msgspec.structs.replace(here, lifecycle="deleted", view="")),
+        "active_url": address(path, msgspec.structs.replace(here, lifecycle="", view="")),
+        "does": {what: address(f"{path}/runs/{what}", state) for what in ticked_forms.DOES},
+        "undo": ticked_forms.undo(call),
+        "most_ticked": ticked_forms.MOST,
         "may_share": may(call.principal, Permission.TRACK).allowed,
         "snippet": experiments_page.SNIPPET.format(url=call.services.settings.url, name=name),
     }
@@ -205,5 +217,7 @@ ROUTES = [
     Route("GET", "/experiments/{experiment_id}/runs.csv", Permission.READ, runs_csv.answer, on_error=error_page),
     Route("GET", "/experiments/{experiment_id}/completions.json", Permission.READ, runs_help.completions),
     *views_forms.ROUTES,
+    *ticked_forms.ROUTES,
+    *experiment_forms.ROUTES,
     *PAGE.routes,
 ]

@@ -35,6 +35,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         columns: left sides such as ``metrics.auc`` or ``max(metrics.auc)``, and ``took``; none for those chosen
             automatically.
+        lifecycle: ``deleted`` for deleted runs, '' for those that are not.
         view: number of the saved view this was opened from, '' for none.
         after, before: where the page begins, or ends.
     """
@@ -43,6 +44,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     sort: str = ""
     baseline: str = ""
+    lifecycle: str = ""
     view: str = ""
     after: str = ""
     before: str = ""
@@ -50,7 +52,10 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def query(self) -> Query:
         """What a saved view keeps of it."""
-        return Query(filter=self.filter, columns=list(self.columns), sort=self.sort, baseline=self.baseline)
+        return Query(
+            filter=self.filter, columns=list(self.columns), sort=self.sort, baseline=self.baseline,
+            lifecycle=self.lifecycle,
+        )  # fmt: skip
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +93,7 @@ def asked(parameters: QueryParams) -> Asked:
         columns=tuple(each for each in columns if each),
         sort=parameters.get("sort", ""),
         baseline=parameters.get("baseline", ""),
+        lifecycle=parameters.get("lifecycle", ""),
         view=parameters.get("view", ""),
         after=parameters.get("cursor", ""),
         before=parameters.get("before", ""),
@@ -96,12 +102,12 @@ def asked(parameters: QueryParams) -> Asked:
 
 def address(path: str, state: Asked, **changes: Any) -> str:
     """The address of a state with some changes; a change of what is searched begins at the first page."""
-    if not {"after", "before"} & set(changes) and set(changes) & {"filter", "sort"}:
+    if not {"after", "before"} & set(changes) and set(changes) & {"filter", "sort", "lifecycle"}:
         changes |= {"after": "", "before": ""}
     now = msgspec.structs.replace(state, **changes)
     pairs = {
         "filter": now.filter, "sort": now.sort, "cols": ",".join(now.columns), "baseline": now.baseline,
-        "view": now.view, "cursor": now.after, "before": now.before,
+        "lifecycle": now.lifecycle, "view": now.view, "cursor": now.after, "before": now.before,
     }  # fmt: skip
     text = query_text(pairs)
     return f"{path}?{text}" if text else path
@@ -115,8 +121,9 @@ def query_text(pairs: Mapping[str, str]) -> str:
 def of_view(query: Query, id: int) -> Asked:
     """The state a saved view opens."""
     return Asked(
-        filter=query.filter, columns=tuple(query.columns), sort=query.sort, baseline=query.baseline, view=str(id)
-    )
+        filter=query.filter, columns=tuple(query.columns), sort=query.sort, baseline=query.baseline,
+        lifecycle=query.lifecycle, view=str(id),
+    )  # fmt: skip
 
 
 def column(text: str) -> Column:

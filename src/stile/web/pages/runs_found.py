@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from stile.govern import policy_metrics
 from stile.store.database import Tx
-from stile.train import column_choice, logged_keys, run_records, run_search, run_table
+from stile.train import column_choice, logged_keys, run_records, run_search, run_table, saved_views
 from stile.train.experiment_records import Experiment
 from stile.train.filter_text import key_text
+from stile.train.run_clauses import View
 from stile.train.run_search import RowPage
 from stile.train.run_table import TableRow
 from stile.web.pages import runs_asked
@@ -22,12 +23,18 @@ def page(tx: Tx, experiment: Experiment, state: Asked, size: int = _PER_PAGE) ->
     """The runs a state asks for.
 
     Raises:
-        Invalid: the filter, the sort order or the cursor cannot be used.
+        Invalid: the filter, the sort order, the lifecycle or the cursor cannot be used.
     """
+    saved_views.check_lifecycle(state.lifecycle)
     return run_search.rows(
-        tx, experiment_ids=[experiment.experiment_id], filter=state.filter, max_results=size,
+        tx, experiment_ids=[experiment.experiment_id], filter=state.filter, view=view(state), max_results=size,
         order_by=[state.sort] if state.sort else (), after=state.after, before=state.before,
     )  # fmt: skip
+
+
+def view(state: Asked) -> View:
+    """Which runs a state asks for: those that are not deleted, or the deleted ones."""
+    return "DELETED_ONLY" if state.lifecycle else "ACTIVE_ONLY"
 
 
 def columns(

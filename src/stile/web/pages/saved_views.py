@@ -48,7 +48,7 @@ def _query(fields: dict[str, str]) -> Query:
     columns = [each.strip() for each in fields.get("cols", "").split(",")]
     return Query(
         filter=fields.get("filter", ""), columns=[each for each in columns if each], sort=fields.get("sort", ""),
-        baseline=fields.get("baseline", ""),
+        baseline=fields.get("baseline", ""), lifecycle=fields.get("lifecycle", ""),
     )  # fmt: skip
 
 

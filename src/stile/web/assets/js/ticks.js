@@ -1,9 +1,10 @@
 // Ticked runs: they stay ticked on other pages of the list and after another search, until they are cleared or the
-// tab is closed; how many there are, and the button that compares them. Menus close when one looks elsewhere.
+// tab is closed; how many there are, and the buttons that compare and change them. Menus close when one looks elsewhere.
 const LEAST = 2;
 const MOST = 100;
 
-const place = () => `stile:ticked:${location.pathname}`;
+// Deleted runs are ticked apart from the others: what can be done to them differs.
+const place = () => ["stile:ticked", location.pathname, document.getElementById("ticked")?.dataset.of].filter(Boolean).join(":");
 let unkept = []; // where the browser keeps nothing, ticks last as long as the page
 
 function ticked() {
@@ -24,7 +25,24 @@ function keep(ids) {
   }
 }
 
+// After the ticked runs were changed the address names that change: the ticks are taken off, once.
+let settled = "";
+function settle() {
+  const done = new URLSearchParams(location.search).get("done");
+  if (!done || done === settled) return;
+  settled = done;
+  const name = `stile:done:${location.pathname}`;
+  try {
+    if (sessionStorage.getItem(name) === done) return;
+    sessionStorage.setItem(name, done);
+  } catch {
+    return; // where nothing is kept, no tick has outlived the page it was set on
+  }
+  keep(new Set());
+}
+
 function tell() {
+  settle();
   const form = document.getElementById("ticked");
   if (!form) return;
   const ids = ticked(), here = [...form.querySelectorAll("[data-tick]")];
@@ -38,10 +56,17 @@ function tell() {
   const button = form.querySelector("[data-ticked]");
   button.textContent = fits ? `Compare ${ids.size} runs` : "Compare the ticked";
   button.disabled = !fits;
+  const bulk = [...form.querySelectorAll("[data-bulk]")];
+  for (const each of bulk) {
+    each.textContent = ids.size ? `${each.dataset.bulk} ${ids.size} ${ids.size === 1 ? "run" : "runs"}` : `${each.dataset.bulk} the ticked`;
+    each.disabled = !ids.size || ids.size > MOST;
+  }
+  const tagging = form.querySelector("[data-tagging]"); // a closed menu has no part in the address of a comparison
+  if (tagging) tagging.disabled = !tagging.parentElement.open;
   const away = elsewhere.length ? `${elsewhere.length} of them not on this page` : "";
   form.querySelector("[data-ticked-count]").textContent = !ids.size
-    ? "Tick two or more runs (key x)"
-    : [`${ids.size} ticked`, away, ids.size > MOST ? `at most ${MOST} are compared` : ids.size < LEAST ? "tick another" : ""].filter(Boolean).join(", ");
+    ? (bulk.length ? "Tick runs (key x)" : "Tick two or more runs (key x)")
+    : [`${ids.size} ticked`, away, ids.size > MOST ? `at most ${MOST} at once` : ids.size < LEAST ? "tick another to compare" : ""].filter(Boolean).join(", ");
   form.querySelector("[data-untick]").hidden = !ids.size;
   form.classList.toggle("some", ids.size > 0);
 }
@@ -61,6 +86,14 @@ export function startTicks() {
     if (!event.target.closest("[data-untick]")) return;
     keep(new Set());
     tell();
+  });
+  document.addEventListener("toggle", (event) => event.target.querySelector?.("[data-tagging]") && tell(), true);
+  document.addEventListener("keydown", (event) => {
+    const field = event.key === "Enter" && event.target.closest?.("[data-tagging] input");
+    if (!field) return;
+    event.preventDefault(); // the first button of the form compares
+    const button = field.closest("[data-tagging]").querySelector("[data-bulk]:enabled");
+    if (button) field.form.requestSubmit(button);
   });
   document.addEventListener("htmx:after:swap", tell);
   addEventListener("pageshow", tell);
