@@ -138,6 +138,20 @@ def test_nothing_more_is_taken_in_when_what_waits_cannot_settle(
     assert inner.get(digest) == b"waits"
 
 
+def test_contents_are_taken_in_again_when_another_server_has_settled_what_waited(
+    db: Database, inner: BlobStore, arriving: ArrivingBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _arrive(db, arriving, b"waits")
+    with monkeypatch.context() as patch:
+        patch.setattr(inner, "put", _refused)
+        with pytest.raises(StorageFull):
+            Settling(db, arriving).settle()
+    Settling(db, ArrivingBlobs(inner, db.read)).settle()
+    assert not arriving.takes(1)
+    Settling(db, arriving).settle()
+    assert arriving.takes(1)
+
+
 def test_a_content_that_was_altered_is_found_and_holds_up_nobody(db: Database, arriving: ArrivingBlobs) -> None:
     bad, good = (_arrive(db, arriving, content) for content in (b"truth", b"also true"))
     db.write(lambda tx: tx.run("UPDATE arrivals SET content = ? WHERE digest = ?", (b"truht", bad)))

@@ -23,6 +23,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from stile.kernel.errors import Invalid, TooLarge
 from stile.protocols.mlflow import otlp, otlp_json, protobuf
 from stile.testing.server import RunningServer, running_server
+from stile.train import span_check
 from stile.train.spans import values
 
 _texts = st.text(max_size=20)
@@ -116,7 +117,7 @@ def test_bytes_that_are_no_message_are_refused_or_read(noise: bytes, spans: list
 
 def test_depth_and_number_of_values_are_bounded() -> None:
     value = AnyValue(string_value="x")
-    for _ in range(protobuf.MAX_DEPTH - 1):
+    for _ in range(span_check.MAX_DEPTH - 1):
         value = AnyValue(array_value=ArrayValue(values=[value]))
     deepest = Span(trace_id=b"1" * 16, span_id=b"2" * 8, attributes=[KeyValue(key="a", value=value)])
     message = protobuf.read_request(_request([deepest]).SerializeToString())[0]
@@ -124,7 +125,7 @@ def test_depth_and_number_of_values_are_bounded() -> None:
     assert ParseDict(json.loads(body), GetTrace.Response()).trace.spans[0].attributes[0].key == "a"
     with pytest.raises(Invalid, match="levels deep"):
         protobuf.read_request(_nested(5000))
-    many = AnyValue(array_value=ArrayValue(values=[AnyValue()] * (protobuf.MAX_VALUES + 1)))
+    many = AnyValue(array_value=ArrayValue(values=[AnyValue()] * (span_check.MAX_VALUES + 1)))
     wide = Span(trace_id=b"1" * 16, span_id=b"2" * 8, attributes=[KeyValue(key="a", value=many)])
     with pytest.raises(TooLarge):
         protobuf.read_request(_request([wide]).SerializeToString())

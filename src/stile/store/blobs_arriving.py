@@ -93,8 +93,8 @@ class ArrivingBlobs:
 
         Raises:
             Corrupt: it is not what its digest says.
-            StorageFull, Unavailable: it cannot be kept there now. Until one can be, no further ones are taken
-                in: what a full disk or a bucket that is away refuses shall not pile up in the database.
+            StorageFull, Unavailable: it cannot be kept there now. Until all that waits has settled, no further
+                ones are taken in: what a full disk or a bucket that is away refuses shall not pile up in the database.
         """
         _check(digest, content)
         try:
@@ -102,6 +102,9 @@ class ArrivingBlobs:
         except StileError:
             self._closed = True
             raise
+
+    def all_settled(self) -> None:
+        """Nothing waits any more, whoever has settled it: further contents are taken in."""
         self._closed = False
 
     def put(self, content: bytes) -> str:
@@ -196,6 +199,7 @@ class Settling:
             # after a power cut they may be there once more: then they are settled once more
             self._db.write(partial(arrivals.drop, digests=settled), relaxed=True)
             count += len(settled)
+        self._blobs.all_settled()
         return count
 
 

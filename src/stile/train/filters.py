@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -143,17 +143,6 @@ def parse_filter(text: str, words: Vocabulary) -> list[Clause]:
         at += 1
 
 
-def parse_orders(texts: Sequence[str], words: Vocabulary) -> list[Order]:
-    """All ``order_by`` texts, the most important first; see ``parse_order``.
-
-    Raises:
-        Invalid: one cannot be read, or there are more than anybody sorts by.
-    """
-    if len(texts) > MAX_ORDERS:
-        raise Invalid(f"There are {len(texts)} order_by clauses; at most {MAX_ORDERS} are taken.")
-    return [parse_order(text, words) for text in texts]
-
-
 def parse_order(text: str, words: Vocabulary) -> Order:
     """One ``order_by`` text: a key, and ASC (the default) or DESC.
 
@@ -170,6 +159,19 @@ def parse_order(text: str, words: Vocabulary) -> Order:
     if entity in _UNORDERED:
         raise Invalid(f"Results cannot be ordered by {entity}s.")
     return Order(entity=entity, key=key, ascending=way == "ASC")
+
+
+def parse_orders(
+    texts: Sequence[str], words: Vocabulary, read: Callable[[str, Vocabulary], Order] = parse_order
+) -> list[Order]:
+    """All ``order_by`` texts, the most important first, each as ``read`` reads it.
+
+    Raises:
+        Invalid: one cannot be read, or there are more than anybody sorts by.
+    """
+    if len(texts) > MAX_ORDERS:
+        raise Invalid(f"There are {len(texts)} order_by clauses; at most {MAX_ORDERS} are taken.")
+    return [read(text, words) for text in texts]
 
 
 def kind_of(clause: Clause | Order, words: Vocabulary) -> Kind:

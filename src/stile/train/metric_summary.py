@@ -7,12 +7,11 @@ is the greatest or the least, as the metric's name tells (``metric_direction``).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Literal
 
 from stile.kernel.errors import Invalid
 from stile.train import filters
-from stile.train.filters import MAX_ORDERS, Order, Vocabulary
+from stile.train.filters import Order, Vocabulary
 from stile.train.metric_direction import direction
 
 Summary = Literal["last", "best", "min", "max"]
@@ -66,17 +65,6 @@ def column(summary: Summary, key: str) -> Column:
             f"Ask for min(metrics.{key[:80]}) or max(metrics.{key[:80]})."
         )
     return "low" if way == "down" else "high"
-
-
-def parse_orders(texts: Sequence[str], words: Vocabulary) -> list[Order]:
-    """All ``order_by`` texts, the most important first; see ``parse_order``.
-
-    Raises:
-        Invalid: one cannot be read, or there are more than anybody sorts by.
-    """
-    if len(texts) > MAX_ORDERS:
-        raise Invalid(f"There are {len(texts)} order_by clauses; at most {MAX_ORDERS} are taken.")
-    return [parse_order(text, words) for text in texts]
 
 
 def parse_order(text: str, words: Vocabulary) -> Order:

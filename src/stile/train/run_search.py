@@ -20,8 +20,8 @@ import msgspec
 from stile.kernel.errors import Invalid
 from stile.store.database import Row, Tx
 from stile.train import limits, run_clauses, run_phases, run_records, search_sql
-from stile.train.filters import Vocabulary, parse_filter
-from stile.train.metric_summary import parse_orders
+from stile.train.filters import Vocabulary, parse_filter, parse_orders
+from stile.train.metric_summary import parse_order
 from stile.train.run_clauses import Query, View
 from stile.train.run_values import Run
 
@@ -109,7 +109,7 @@ def rows(
             f"Invalid value {max_results} for parameter 'max_results': it must be 1 to {limits.RUNS_PER_PAGE}."
         )
     clauses = parse_filter(filter, WORDS)
-    orders = parse_orders(order_by, WORDS)
+    orders = parse_orders(order_by, WORDS, parse_order)
     question = search_sql.question(sorted(experiment_ids), filter, view, list(order_by))
     token = search_sql.read_token(before or after, question)
     query = run_clauses.resolved(tx, experiment_ids, view, clauses, orders)

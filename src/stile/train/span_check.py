@@ -12,7 +12,7 @@ from typing import Any
 
 from stile.kernel.errors import Invalid, TooLarge
 
-MAX_DEPTH = 40
+MAX_DEPTH = 40  # a client reads at most 100 messages inside each other, and each level is two
 MAX_VALUES = 200_000
 _WHOLE = re.compile(r"-?[0-9]{1,19}")
 _WORDS = ("NaN", "Infinity", "-Infinity")

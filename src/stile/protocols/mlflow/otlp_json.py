@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from stile.kernel.errors import Invalid, TooLarge
-from stile.protocols.mlflow.protobuf import MAX_DEPTH, MAX_VALUES, Message, double
+from stile.protocols.mlflow.protobuf import Message, double
+from stile.train.span_check import MAX_DEPTH, MAX_VALUES
 
 _CAMEL = re.compile(r"(?<!^)([A-Z])")
 

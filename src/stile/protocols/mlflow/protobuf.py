@@ -15,9 +15,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from stile.kernel.errors import Invalid, TooLarge
+from stile.train.span_check import MAX_DEPTH, MAX_VALUES
 
-MAX_DEPTH = 40  # a client reads at most 100 messages inside each other, and each level is two
-MAX_VALUES = 200_000
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 Message = dict[str, Any]

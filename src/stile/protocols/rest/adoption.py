@@ -73,6 +73,11 @@ class _Finished(msgspec.Struct):
     omitted: int = 0
 
 
+def _check_count(count: int, most: int, what: str) -> None:
+    if count > most:
+        raise Invalid(f"At most {most} {what} per call. Send the rest in another.")
+
+
 async def _experiment(call: Call) -> Response:
     body = await call.json(_Experiment)
     return json_response(await call.write(lambda tx: adoption.experiment(tx, body.experiment, by=call.principal.name)))
@@ -80,8 +85,7 @@ async def _experiment(call: Call) -> Response:
 
 async def _runs(call: Call) -> Response:
     body = await call.json(_Runs)
-    if len(body.runs) > _RUNS_PER_CALL:
-        raise Invalid(f"At most {_RUNS_PER_CALL} runs per call. Send the rest in another.")
+    _check_count(len(body.runs), _RUNS_PER_CALL, "runs")
 
     def work(tx: Tx) -> list[Adopted]:
         return [adoption.run(tx, body.experiment_id, run, by=call.principal.name) for run in body.runs]
@@ -96,15 +100,13 @@ async def _known(call: Call) -> Response:
 
 async def _points(call: Call) -> Response:
     body = await call.json(_Points)
-    if sum(len(series.at) for series in body.series) > _POINTS_PER_CALL:
-        raise Invalid(f"At most {_POINTS_PER_CALL} points per call. Send the rest in another.")
+    _check_count(sum(len(series.at) for series in body.series), _POINTS_PER_CALL, "points")
     return json_response({"added": await call.write(lambda tx: adoption.points(tx, body.series))})
 
 
 async def _models(call: Call) -> Response:
     body = await call.json(_Models)
-    if len(body.models) > _RUNS_PER_CALL:
-        raise Invalid(f"At most {_RUNS_PER_CALL} models per call. Send the rest in another.")
+    _check_count(len(body.models), _RUNS_PER_CALL, "models")
 
     def work(tx: Tx) -> list[Adopted]:
         return [adoption.logged_model(tx, body.experiment_id, model, by=call.principal.name) for model in body.models]
@@ -114,8 +116,7 @@ async def _models(call: Call) -> Response:
 
 async def _traces(call: Call) -> Response:
     body = await call.json(_Traces)
-    if len(body.traces) > _RUNS_PER_CALL:
-        raise Invalid(f"At most {_RUNS_PER_CALL} traces per call. Send the rest in another.")
+    _check_count(len(body.traces), _RUNS_PER_CALL, "traces")
 
     def work(tx: Tx) -> list[Adopted]:
         return [trace_adoption.trace(tx, body.experiment_id, one, by=call.principal.name) for one in body.traces]
@@ -126,8 +127,7 @@ async def _traces(call: Call) -> Response:
 async def _files(call: Call) -> Response:
     """Bind the files whose content is here; answers the digests of the others, to be uploaded first."""
     body = await call.json(_Files)
-    if len(body.files) > _FILES_PER_CALL:
-        raise Invalid(f"At most {_FILES_PER_CALL} files per call. Send the rest in another.")
+    _check_count(len(body.files), _FILES_PER_CALL, "files")
     blobs = call.services.blobs
 
     def sizes() -> dict[str, int]:
