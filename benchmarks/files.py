@@ -22,10 +22,15 @@ LARGE = 64 << 20
 """Bytes of the large file."""
 
 
-def put_model(connection: Connection, folder: str) -> None:
-    """Put seven files nobody has put before."""
-    for name, size in SIZES.items():
-        connection.call("PUT", f"{ARTIFACTS}{folder}/{name}", os.urandom(size))
+def new_model() -> dict[str, bytes]:
+    """Seven files nobody has put before, by name."""
+    return {name: os.urandom(size) for name, size in SIZES.items()}
+
+
+def put_model(connection: Connection, folder: str, model: dict[str, bytes]) -> None:
+    """Put the seven files, one after the other, as MLflow's client does."""
+    for name, content in model.items():
+        connection.call("PUT", f"{ARTIFACTS}{folder}/{name}", content)
 
 
 def get_model(connection: Connection, folder: str) -> None:

@@ -37,6 +37,8 @@ from load import BenchError, press
 from servers import Server
 
 FLOOR, BARE = report.FLOOR, report.BARE
+_MODELS = 5
+"""Models put one after the other in each turn: a model is logged at the end of a run, to a server at work."""
 
 
 @dataclass
@@ -216,9 +218,10 @@ def _files(running: list[Server], rounds: int) -> list[Figure]:
     for turn in range(rounds * 4):
         for server in _in_turn(running, turn):
             connection = server.connect()
-            folder = f"{runs[server.name]}/model-{turn}"
-            put.add(server, _timed(lambda: files.put_model(connection, folder)))  # noqa: B023  called at once
-            get.add(server, _timed(lambda: files.get_model(connection, folder)))  # noqa: B023
+            for number in range(_MODELS):
+                folder, model = f"{runs[server.name]}/model-{turn}-{number}", files.new_model()
+                put.add(server, _timed(lambda: files.put_model(connection, folder, model)))  # noqa: B023  called at once
+                get.add(server, _timed(lambda: files.get_model(connection, folder)))  # noqa: B023
             if turn < rounds:
                 put_large.add(server, _timed(lambda: files.put_large(connection, folder, content)))  # noqa: B023
                 get_large.add(server, _timed(lambda: files.get(connection, f"{folder}/large.bin")))  # noqa: B023

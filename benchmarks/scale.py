@@ -1,9 +1,10 @@
-"""Whether a search costs more when the store is larger: our server over 5,000, 50,000 and 500,000 runs."""
+"""Whether a search costs more when the store is larger: our server over 5,000, 50,000 and 500,000 runs, in turns."""
 
 from __future__ import annotations
 
 import statistics
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from load import Connection
 from tracking import API
 
 SIZES = (5_000, 50_000, 500_000)
-_ASKED = 60
+_ASKED = 300
 _WARM = 10
 
 QUERIES: dict[str, dict[str, Any]] = {
@@ -28,26 +29,34 @@ QUERIES: dict[str, dict[str, Any]] = {
 
 def measured(folder: Path) -> dict[str, dict[int, tuple[float, float]]]:
     """Query -> size of the store -> (median, 95th percentile) in ms, until the last byte of the answer."""
+    found: dict[str, dict[int, tuple[float, float]]] = {title: {} for title in QUERIES}
+    with ExitStack() as stack:
+        connections = {}
+        for size in SIZES:
+            _seed(folder / str(size), size)
+            server = stack.enter_context(servers.ours(folder / str(size)))
+            connections[size] = stack.enter_context(closing(server.connect()))
+        for title, query in QUERIES.items():
+            body = {"experiment_ids": ["0"], "max_results": 100, **query}
+            took: dict[int, list[float]] = {size: [] for size in SIZES}
+            for turn in range(_WARM + _ASKED):
+                for size, connection in connections.items():
+                    duration = _timed(connection, body)
+                    if turn >= _WARM:
+                        took[size].append(duration)
+            for size, durations in took.items():
+                found[title][size] = (statistics.median(durations), statistics.quantiles(durations, n=20)[-1])
+    return found
+
+
+def _seed(home: Path, size: int) -> None:
     from stile.store.sqlite import SqliteDatabase
     from stile.testing.many_runs import seed
 
-    found: dict[str, dict[int, tuple[float, float]]] = {title: {} for title in QUERIES}
-    for size in SIZES:
-        home = folder / str(size)
-        (home / "data").mkdir(parents=True)
-        database = SqliteDatabase(home / "data" / "stile.db")
-        database.write(lambda tx: seed(tx, size))  # noqa: B023  called at once
-        database.close()
-        with servers.ours(home) as server:
-            connection = server.connect()
-            for title, query in QUERIES.items():
-                body = {"experiment_ids": ["0"], "max_results": 100, **query}
-                for _ in range(_WARM):
-                    _timed(connection, body)
-                took = sorted(_timed(connection, body) for _ in range(_ASKED))
-                found[title][size] = (statistics.median(took), took[int(len(took) * 0.95)])
-            connection.close()
-    return found
+    (home / "data").mkdir(parents=True)
+    database = SqliteDatabase(home / "data" / "stile.db")
+    database.write(lambda tx: seed(tx, size))
+    database.close()
 
 
 def _timed(connection: Connection, body: dict[str, Any]) -> float:

@@ -24,6 +24,7 @@ import uvicorn
 from stile import __version__
 from stile.edge.auth import Authenticator
 from stile.edge.dispatch import Dispatcher
+from stile.edge.http_protocol import HttpProtocol
 from stile.edge.live import Live
 from stile.edge.route import Route
 from stile.edge.services import Services
@@ -218,7 +219,7 @@ def config(application: Dispatcher, settings: Settings) -> uvicorn.Config:
         application,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=HttpProtocol,
         loop="uvloop",
         lifespan="on",
         access_log=False,

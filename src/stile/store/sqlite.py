@@ -36,6 +36,7 @@ from stile.store.database import Row, Tx
 from stile.store.group_writes import Groups, Write, settle
 from stile.store.migrations import migrate
 from stile.store.reading import LIMIT_S, Reading, too_slow
+from stile.store.sqlite_log import make_room
 
 T = TypeVar("T")
 
@@ -167,6 +168,7 @@ class SqliteDatabase:
         self._log = -1
         try:
             self._writer_connection = self._open(writer=True)
+            make_room(self._writer_connection, path)
             migrate(SqliteTx(self._writer_connection, self._clock, self._ids), dialect="sqlite")
         except apsw.Error as error:
             raise _translated(error) from error
