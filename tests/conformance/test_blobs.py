@@ -137,7 +137,7 @@ class TestMemory(BlobSuite):
                 kept.append(blobs.keep(digest))
 
         monkeypatch.setattr(blobs, "_copy", interrupted)
-        assert blobs.collect([digest], before_ms=before, wanted=lambda: ()) == []
+        assert blobs.collect([digest], before_ms=before, wanted=lambda _: ()) == []
         assert kept == [True]
         assert blobs.get(digest) == b"in between"
 
@@ -189,7 +189,7 @@ class TestS3(BlobSuite):
         for _ in range(3):
             blobs.put(b"often")
         assert len(s3.keys(place)) == 2
-        assert blobs.collect([digest], before_ms=1 << 50, wanted=lambda: ()) == [digest]
+        assert blobs.collect([digest], before_ms=1 << 50, wanted=lambda _: ()) == [digest]
         assert s3.keys(place) == []
 
     def test_an_address_gives_the_content_to_whoever_holds_it_and_takes_none(self, blobs: BlobStore) -> None:

@@ -25,6 +25,10 @@ _DOOMED = ".doomed"
 _APART = re.compile(r"[a-z0-9]{1,64}")
 
 
+Wanted = Callable[[Collection[str]], Collection[str]]
+"""Which contents are wanted, given some that will stay in any case."""
+
+
 class BlobWriter(Protocol):
     """Takes a blob piece by piece; nothing is visible before ``commit``.
 
@@ -105,11 +109,12 @@ class BlobStore(Protocol):
         """Every blob, in no particular order; those that come or go meanwhile may be missed."""
         ...
 
-    def collect(self, digests: Collection[str], *, before_ms: int, wanted: Callable[[], Collection[str]]) -> list[str]:
+    def collect(self, digests: Collection[str], *, before_ms: int, wanted: Wanted) -> list[str]:
         """Forget those of the blobs that were stored before a time and are still not wanted; returns them.
 
         ``wanted`` is asked once the blobs are out of reach, so that nothing can be referred to unseen:
-        whoever stores or keeps one of them meanwhile gets it back.
+        whoever stores or keeps one of them meanwhile gets it back. It is told which were stored or kept
+        since ``before_ms``: these come back whatever it says, so it must want what they need, too.
         """
         ...
 
@@ -207,7 +212,7 @@ class LocalBlobs:
                         found = entry.stat()
                         yield StoredBlob(digest, found.st_size, found.st_mtime_ns // 1_000_000)
 
-    def collect(self, digests: Collection[str], *, before_ms: int, wanted: Callable[[], Collection[str]]) -> list[str]:
+    def collect(self, digests: Collection[str], *, before_ms: int, wanted: Wanted) -> list[str]:
         doomed: list[tuple[str, Path, Path]] = []
         for digest in digests:
             path = self._path(digest)
@@ -216,7 +221,8 @@ class LocalBlobs:
                 path.replace(aside)
                 doomed.append((digest, path, aside))
         try:
-            still = wanted()
+            young = {digest for digest, _, aside in doomed if _is_young(aside, before_ms)}
+            still = young.union(wanted(young))
         except BaseException:
             for _, path, aside in doomed:
                 aside.replace(path)
@@ -224,7 +230,7 @@ class LocalBlobs:
         gone = []
         for digest, path, aside in doomed:
             with contextlib.suppress(FileNotFoundError):  # another server that has just started put it back
-                if digest in still or aside.stat().st_mtime_ns // 1_000_000 >= before_ms:
+                if digest in still or _is_young(aside, before_ms):
                     aside.replace(path)
                 else:
                     aside.unlink()
@@ -349,6 +355,14 @@ def checked_apart(name: str) -> str:
     if not _APART.fullmatch(name):
         raise Invalid(f"{name[:80]!r} cannot name a store: 1 to 64 of a-z and 0-9 are expected.")
     return name
+
+
+def _is_young(aside: Path, before_ms: int) -> bool:
+    """Whether a content that is set aside was stored or kept since; another server that starts may have put it back."""
+    try:
+        return aside.stat().st_mtime_ns // 1_000_000 >= before_ms
+    except FileNotFoundError:
+        return True
 
 
 def _touched(path: Path) -> bool:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from stile.kernel.canonical import digest_bytes
 from stile.kernel.errors import Corrupt, Missing, StileError
 from stile.store import arrivals
-from stile.store.blobs import BlobStore, BlobWriter, LocalBlobs, StoredBlob
+from stile.store.blobs import BlobStore, BlobWriter, LocalBlobs, StoredBlob, Wanted
 from stile.store.database import Database, Tx
 
 T = TypeVar("T")
@@ -135,7 +135,7 @@ class ArrivingBlobs:
     def listing(self) -> Iterator[StoredBlob]:
         return self._inner.listing()
 
-    def collect(self, digests: Collection[str], *, before_ms: int, wanted: Callable[[], Collection[str]]) -> list[str]:
+    def collect(self, digests: Collection[str], *, before_ms: int, wanted: Wanted) -> list[str]:
         return self._inner.collect(digests, before_ms=before_ms, wanted=wanted)
 
     def delete(self, digest: str) -> None:

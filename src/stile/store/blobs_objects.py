@@ -22,7 +22,7 @@ import hashlib
 import re
 import secrets
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -42,7 +42,7 @@ from obstore.store import AzureStore, GCSStore, MemoryStore, ObjectStore, S3Stor
 from stile.kernel.canonical import is_digest
 from stile.kernel.clock import Clock, SystemClock
 from stile.kernel.errors import Corrupt, Invalid, Missing, StorageFull, TooLarge, Unavailable
-from stile.store.blobs import StoredBlob, checked_apart
+from stile.store.blobs import StoredBlob, Wanted, checked_apart
 
 PIECE = 8 << 20
 """Bytes of one request for a part of a content; what is larger goes up in several at once."""
@@ -164,17 +164,23 @@ class ObjectBlobs:
                 if _NAME.fullmatch(name):
                     yield StoredBlob(f"sha256:{name}", size, max(at, kept.get(name, 0)))
 
-    def collect(self, digests: Collection[str], *, before_ms: int, wanted: Callable[[], Collection[str]]) -> list[str]:
+    def collect(self, digests: Collection[str], *, before_ms: int, wanted: Wanted) -> list[str]:
         doomed: list[tuple[str, int]] = []
+        young: set[str] = set()
         try:
             for digest in digests:
                 with self._told():
                     found = self._head(self._key_of(digest))
-                    if found is not None and found[1] < before_ms and self._kept_at(digest) < before_ms:
-                        doomed.append((digest, found[0]))
-                        self._copy(self._key_of(digest), self._aside(digest), found[0])
-                        self._remove(self._key_of(digest))
-            still = wanted()
+                    if found is None:
+                        continue
+                    if max(found[1], self._kept_at(digest)) >= before_ms:
+                        young.add(digest)
+                        continue
+                    doomed.append((digest, found[0]))
+                    self._copy(self._key_of(digest), self._aside(digest), found[0])
+                    self._remove(self._key_of(digest))
+            young.update(digest for digest, _ in doomed if self._marked_since(digest, before_ms))
+            still = young.union(wanted(young))
         except BaseException:
             for digest, size in doomed:
                 self._put_back(digest, size)

@@ -29,7 +29,7 @@ def _content(size: int) -> bytes:
     return random.Random(size).randbytes(size)  # noqa: S311  reproducible bytes
 
 
-def _nothing() -> Collection[str]:
+def _nothing(young: Collection[str]) -> Collection[str]:  # noqa: ARG001  whatever stays needs nothing
     return ()
 
 
@@ -122,7 +122,7 @@ class BlobSuite:
         """Young contents and wanted ones stay; the others are gone for good."""
         young, wanted, loose = (blobs.put(name) for name in (b"young", b"wanted", b"loose"))
         assert blobs.collect([young], before_ms=_LONG_AGO, wanted=_nothing) == []
-        assert blobs.collect([wanted, loose], before_ms=_FAR_AHEAD, wanted=lambda: {wanted}) == [loose]
+        assert blobs.collect([wanted, loose], before_ms=_FAR_AHEAD, wanted=lambda _: {wanted}) == [loose]
         assert set(_listed(blobs)) == {young, wanted}
         assert blobs.get(wanted) == b"wanted"
         assert blobs.collect([loose], before_ms=_FAR_AHEAD, wanted=_nothing) == []
@@ -130,7 +130,7 @@ class BlobSuite:
     def test_nothing_is_lost_when_a_collection_cannot_ask(self, blobs: BlobStore) -> None:
         """A collection that fails puts everything back."""
 
-        def fail() -> Collection[str]:
+        def fail(_: Collection[str]) -> Collection[str]:
             raise Invalid("no")
 
         digest = blobs.put(b"precious")
@@ -143,7 +143,8 @@ class BlobSuite:
         digest = blobs.put(b"wanted in the last moment")
         now = {found.digest: found.at for found in blobs.listing()}[digest]
 
-        def meanwhile() -> Collection[str]:
+        def meanwhile(young: Collection[str]) -> Collection[str]:
+            assert not young
             assert not blobs.keep(digest)  # out of reach: who asks must bring the content again
             assert blobs.put(b"wanted in the last moment") == digest
             return {digest}
@@ -158,6 +159,19 @@ class BlobSuite:
         kept = {found.digest: found.at for found in blobs.listing()}[digest]
         assert blobs.collect([digest], before_ms=kept, wanted=_nothing) == []
         assert blobs.get(digest) == b"kept"
+
+    def test_what_was_kept_in_the_last_moment_is_told_to_who_knows_what_it_needs(self, blobs: BlobStore) -> None:
+        """A document that stays because somebody kept it saves the contents it names."""
+        document, named, loose = (blobs.put(name) for name in (b"document", b"named", b"loose"))
+        time.sleep(2.1)  # object stores tell times in whole seconds
+        before = time.time_ns() // 1_000_000 - 1000
+        assert blobs.keep(document)
+
+        def wanted(young: Collection[str]) -> Collection[str]:
+            return {named} if document in young else set()
+
+        assert blobs.collect([document, named, loose], before_ms=before, wanted=wanted) == [loose]
+        assert set(_listed(blobs)) == {document, named}
 
     def test_what_is_stored_again_is_there_when_a_collection_runs_against_it(self, blobs: BlobStore) -> None:
         """Old contents that nobody wants race with uploads of the same: what was acknowledged is not collected."""

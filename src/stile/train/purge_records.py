@@ -75,21 +75,6 @@ def deleted_models(tx: Tx, before: int, experiments: Sequence[int]) -> list[Dele
     ]
 
 
-def models(tx: Tx, model_ids: Sequence[str]) -> list[DeletedModel]:
-    """The logged models with these ids."""
-    found: list[DeletedModel] = []
-    for start in range(0, len(model_ids), _BLOCK):
-        part = model_ids[start : start + _BLOCK]
-        sql = (
-            f"SELECT id, model_id, experiment, name, artifact_uri FROM logged_models WHERE model_id IN ({marks(part)})"
-        )
-        found += [
-            DeletedModel(row=row[0], model_id=row[1], experiment=row[2], name=row[3], artifact_uri=row[4])
-            for row in tx.all(sql, part)
-        ]
-    return found
-
-
 def is_empty(tx: Tx, experiment: int) -> bool:
     """Whether an experiment has neither runs nor logged models left."""
     left = "SELECT 1 FROM runs WHERE experiment = ? UNION ALL SELECT 1 FROM logged_models WHERE experiment = ? LIMIT 1"

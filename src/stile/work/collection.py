@@ -6,6 +6,7 @@ transactions, each of which writes into the ledger what it took away.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 import msgspec
@@ -23,6 +24,7 @@ from stile.train.purge_records import DeletedModel, DeletedRun
 from stile.work.references import mentions, wanted
 
 _AT_ONCE = 20
+_EVER = 1 << 62
 YOUNGEST_MS = 3_600_000
 """Contents stored less than this long ago are never collected: who uploaded them may be about to refer to them."""
 
@@ -62,18 +64,20 @@ def survey(db: Database, blobs: BlobStore, clock: Clock, wish: Wish) -> Collecti
 
 def carry_out(db: Database, blobs: ArrivingBlobs, clock: Clock, wish: Wish, *, by: str) -> Collection:
     """Do it; returns what went."""
-    purged, _ = _purge_of(db, wish, clock.now_ms())
+    now = clock.now_ms()
+    before = _deleted_before(wish, now)
+    purged, _ = _purge_of(db, wish, now)
     done = Purge(kept=purged.kept)
     for start in range(0, len(purged.runs), _AT_ONCE):
         part = purged.runs[start : start + _AT_ONCE]
-        gone = set(db.write(partial(_drop_runs, run_ids=[run.run_id for run in part], by=by)))
+        gone = set(db.write(partial(_drop_runs, run_ids=[run.run_id for run in part], before=before, by=by)))
         done.runs += [run for run in part if run.run_id in gone]
     if purged.models:
         ids = [model.model_id for model in purged.models]
-        gone = set(db.write(lambda tx: _drop_models(tx, ids, by)))
+        gone = set(db.write(lambda tx: _drop_models(tx, ids, before, by)))
         done.models = [model for model in purged.models if model.model_id in gone]
     if purged.experiments:
-        done.experiments = db.write(lambda tx: _drop_experiments(tx, purged.experiments, by))
+        done.experiments = db.write(lambda tx: _drop_experiments(tx, purged.experiments, before, by))
     collected = Collection(purge=done)
     if wish.runs:
         return collected
@@ -82,26 +86,33 @@ def carry_out(db: Database, blobs: ArrivingBlobs, clock: Clock, wish: Wish, *, b
         db.write(partial(uploads.forget, id=id))
         collected.uploads += not finished
     Settling(db, blobs).settle()  # what waits is in no listing
-    before = _contents_before(clock, wish)
-    digests = db.read(lambda tx: mentions(tx).digests)
-    looked_at: dict[str, list[str]] = {}
-    loose = _loose(blobs, wanted(digests, blobs, looked_at), before)
-    if loose:
-
-        def still_wanted() -> set[str]:
-            return wanted(db.read(lambda tx: mentions(tx).digests), blobs, looked_at)
-
-        forgotten = blobs.collect(list(loose), before_ms=before, wanted=still_wanted)
-        collected.contents, collected.bytes = len(forgotten), sum(loose[digest] for digest in forgotten)
+    collected.contents, collected.bytes = _forget_contents(db, blobs, _contents_before(clock, wish))
     if collected.contents:
         body = {"contents": collected.contents, "bytes": collected.bytes, "by": by}
         db.write(lambda tx: ledger.append(tx, kind="contents.collected", use_case="", subject="", body=body))
     return collected
 
 
+def _forget_contents(db: Database, blobs: ArrivingBlobs, before: int) -> tuple[int, int]:
+    """Forget contents that nothing refers to; returns how many, and their bytes."""
+    digests = db.read(lambda tx: mentions(tx).digests)
+    looked_at: dict[str, list[str]] = {}
+    loose = _loose(blobs, wanted(digests, blobs, looked_at), before)
+    if not loose:
+        return 0, 0
+    # a document that is referred to again in the last moment needs what it names, and cannot be read by then
+    wanted(list(loose), blobs, looked_at)
+
+    def still_wanted(young: Iterable[str]) -> set[str]:
+        return wanted(db.read(lambda tx: mentions(tx).digests).union(young), blobs, looked_at)
+
+    forgotten = blobs.collect(list(loose), before_ms=before, wanted=still_wanted)
+    return len(forgotten), sum(loose[digest] for digest in forgotten)
+
+
 def _purge_of(db: Database, wish: Wish, now: int) -> tuple[Purge, set[str]]:
     def look(tx: Tx) -> tuple[Purge, set[str]]:
-        found = purge.deleted(tx, before=now - wish.deleted_for_ms + 1, run_ids=wish.runs)
+        found = purge.deleted(tx, before=_deleted_before(wish, now), run_ids=wish.runs)
         named = mentions(tx, [run.run_id for run in found.runs] + [model.model_id for model in found.models])
         held = dict(named.held)
         candidates: list[DeletedRun | DeletedModel] = [*found.runs, *found.models]
@@ -123,23 +134,33 @@ def _held(tx: Tx, each: DeletedRun | DeletedModel) -> str:
     return f"version {found[0][1]} of {found[0][0]} was registered from it" if found else ""
 
 
-def _drop_runs(tx: Tx, run_ids: list[str], by: str) -> list[str]:
-    # asked again: somebody may have restored or registered one since
-    runs = [run for run in purge_records.runs(tx, run_ids) if run.lifecycle == "deleted" and not _held(tx, run)]
+def _deleted_before(wish: Wish, now: int) -> int:
+    """Named runs go whenever they were deleted."""
+    return _EVER if wish.runs else now - wish.deleted_for_ms + 1
+
+
+# Each asks again: since it was found somebody may have restored, deleted anew or registered what would go.
+
+
+def _drop_runs(tx: Tx, run_ids: list[str], before: int, by: str) -> list[str]:
+    found = purge_records.runs(tx, run_ids)
+    runs = [run for run in found if run.lifecycle == "deleted" and run.deleted_at < before and not _held(tx, run)]
     purge.drop(tx, runs=runs)
     _tell(tx, "runs", [run.run_id for run in runs], by)
     return [run.run_id for run in runs]
 
 
-def _drop_models(tx: Tx, model_ids: list[str], by: str) -> list[str]:
-    models = [model for model in purge_records.models(tx, model_ids) if not _held(tx, model)]
+def _drop_models(tx: Tx, model_ids: list[str], before: int, by: str) -> list[str]:
+    found = purge.deleted(tx, before=before).models
+    models = [model for model in found if model.model_id in set(model_ids) and not _held(tx, model)]
     purge.drop(tx, models=models)
     _tell(tx, "models", [model.model_id for model in models], by)
     return [model.model_id for model in models]
 
 
-def _drop_experiments(tx: Tx, experiment_ids: list[str], by: str) -> list[str]:
-    gone = purge.drop_empty(tx, experiment_ids)
+def _drop_experiments(tx: Tx, experiment_ids: list[str], before: int, by: str) -> list[str]:
+    found = {str(number) for number, _ in purge_records.deleted_experiments(tx, before)}
+    gone = purge.drop_empty(tx, [number for number in experiment_ids if number in found])
     _tell(tx, "experiments", gone, by)
     return gone
 

@@ -148,11 +148,19 @@ def _named_in(blobs: BlobStore, digest: str) -> list[str] | None:
 
 
 def _texts(tx: Tx, table: _Table) -> Iterator[bytes]:
-    offset = 0
-    sql = f"SELECT {', '.join(table.columns)} FROM {table.name} ORDER BY {table.key} LIMIT ? OFFSET ?"
-    while rows := tx.all(sql, (_PAGE, offset)):
-        offset += len(rows)
+    keys = len(table.key.split(","))
+    after = f"WHERE ({table.key}) > ({', '.join('?' * keys)})"
+    last: list[object] = []
+    while True:
+        sql = (
+            f"SELECT {table.key}, {', '.join(table.columns)} FROM {table.name} {after if last else ''} "
+            f"ORDER BY {table.key} LIMIT ?"
+        )
+        rows = tx.all(sql, (*last, _PAGE))
         for row in rows:
-            for cell in row:
+            for cell in row[keys:]:
                 if cell:
                     yield cell.encode() if isinstance(cell, str) else bytes(cell)
+        if len(rows) < _PAGE:
+            return
+        last = list(rows[-1][:keys])

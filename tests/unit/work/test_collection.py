@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from stile.kernel.clock import SystemClock
 from stile.kernel.errors import Missing
 from stile.people import use_case_records
 from stile.store import ledger
-from stile.store.blobs import LocalBlobs
+from stile.store.blobs import LocalBlobs, StoredBlob, Wanted
 from stile.store.blobs_arriving import ArrivingBlobs
 from stile.store.database import Database, Tx
 from stile.store.offline import read_only
@@ -182,7 +183,8 @@ def test_contents_come_back_when_somebody_needs_them_meanwhile(blobs: ArrivingBl
     age(tmp_path)
     now = CLOCK.now_ms()
 
-    def wanted() -> set[str]:
+    def wanted(young: Collection[str]) -> set[str]:
+        assert not young
         assert not blobs.has(named)
         blobs.put(b"stored")
         return {named}
@@ -191,13 +193,110 @@ def test_contents_come_back_when_somebody_needs_them_meanwhile(blobs: ArrivingBl
     assert (blobs.get(named), blobs.get(stored)) == (b"named", b"stored")
 
 
+class _Meanwhile(LocalBlobs):
+    """A store in which something happens when the listing ends, and when contents were just set aside."""
+
+    after_listing: Callable[[], None] = staticmethod(lambda: None)
+    when_aside: Callable[[], None] = staticmethod(lambda: None)
+
+    def listing(self) -> Iterator[StoredBlob]:
+        found = list(super().listing())
+        self.after_listing()
+        return iter(found)
+
+    def collect(self, digests: Collection[str], *, before_ms: int, wanted: Wanted) -> list[str]:
+        def then(young: Collection[str]) -> Collection[str]:
+            self.when_aside()
+            return wanted(young)
+
+        return super().collect(digests, before_ms=before_ms, wanted=then)
+
+
+@pytest.mark.parametrize("moment", ["after_listing", "when_aside"])
+def test_what_a_document_names_stays_when_the_document_is_referred_to_meanwhile(
+    db: Database, tmp_path: Path, moment: str
+) -> None:
+    inner = _Meanwhile(tmp_path / "blobs")
+    blobs = ArrivingBlobs(inner, db.read)
+    data = blobs.put(b"the points of a graph")
+    graph = canonical_json({"data": data})
+    outer = canonical_json({"graphs": [blobs.put(graph)]})
+    digest = blobs.put(outer)
+    age(tmp_path)
+
+    def refer(tx: Tx) -> None:
+        blobs.arrive(tx, digest, outer)
+        artifacts.bind(tx, path="0/outer.json", digest=digest, size=len(outer), by="ana")
+
+    setattr(inner, moment, lambda: db.write(refer))
+    assert carry_out(db, blobs, CLOCK, Wish(), by="ana").contents == 0
+    assert (blobs.get(digest), blobs.get(blobs.put(graph)), blobs.get(data)) == (outer, graph, b"the points of a graph")
+
+
+def test_what_a_document_names_stays_when_the_document_was_kept_meanwhile(db: Database, tmp_path: Path) -> None:
+    inner = _Meanwhile(tmp_path / "blobs")
+    blobs = ArrivingBlobs(inner, db.read)
+    data = blobs.put(b"the points of a graph")
+    graph = blobs.put(canonical_json({"data": data}))
+    age(tmp_path)
+    inner.after_listing = lambda: None if blobs.keep(graph) else pytest.fail("gone too early")
+    assert carry_out(db, blobs, CLOCK, Wish(), by="ana").contents == 0
+    assert (blobs.get(data), blobs.has(graph)) == (b"the points of a graph", True)
+
+
+def test_nothing_is_purged_that_was_restored_since_it_was_found(db: Database, blobs: ArrivingBlobs) -> None:
+    month, week = 30 * 24 * HOUR, 7 * 24 * HOUR
+    back, again = (db.write(partial(experiments.create, name=name, by="ana")).experiment_id for name in "ab")
+    run = a_run(db, blobs, b"run")
+
+    def work(tx: Tx) -> None:
+        logged_models.create(tx, experiment_id=back, by="ana", name="net")
+        for number in (back, again):
+            experiments.delete(tx, number)
+        runs.delete(tx, run)
+        tx.run("UPDATE experiments SET updated_at = ? WHERE lifecycle = 'deleted'", (CLOCK.now_ms() - month,))
+        tx.run("UPDATE runs SET deleted_at = ? WHERE run_id = ?", (CLOCK.now_ms() - month, run))
+
+    def meanwhile(tx: Tx) -> None:
+        experiments.restore(tx, back)
+        for restore, delete, one in (
+            (experiments.restore, experiments.delete, again),
+            (runs.restore, runs.delete, run),
+        ):
+            restore(tx, one)
+            delete(tx, one)
+
+    db.write(work)
+    seen = survey(db, blobs, CLOCK, Wish(deleted_for_ms=week)).purge
+    assert (len(seen.runs), len(seen.models), len(seen.experiments)) == (1, 1, 2)
+    done = carry_out(_Between(db, meanwhile), blobs, CLOCK, Wish(deleted_for_ms=week), by="ana").purge
+    assert (done.runs, done.models, done.experiments) == ([], [], [])
+    assert db.read(lambda tx: experiments.get(tx, back)).lifecycle == "active"
+
+
+class _Between:
+    """A database that somebody else writes to right after the first read."""
+
+    def __init__(self, db: Database, meanwhile: Callable[[Tx], None]) -> None:
+        self._db, self._meanwhile = db, [meanwhile]
+
+    def read(self, work: Callable[[Tx], object]) -> object:
+        found = self._db.read(work)
+        while self._meanwhile:
+            self._db.write(self._meanwhile.pop())
+        return found
+
+    def write(self, work: Callable[[Tx], object], **named: bool) -> object:
+        return self._db.write(work, **named)
+
+
 def test_contents_are_back_when_a_collection_was_killed(blobs: ArrivingBlobs, tmp_path: Path) -> None:
     digest = blobs.put(b"needed")
 
     class Killed(BaseException):
         pass
 
-    def killed() -> set[str]:
+    def killed(_: Collection[str]) -> set[str]:
         for file in (tmp_path / "blobs").glob("??/*"):
             os.link(file, tmp_path / "as it was")
         raise Killed
@@ -222,6 +321,19 @@ def test_every_table_is_searched_for_references_or_known_to_have_none(tmp_path: 
 def test_every_referring_table_can_be_read(db: Database) -> None:
     db.write(lambda tx: use_case_records.insert(tx, "credit", b"sha256:" + b"a" * 64, "ana"))
     assert db.read(lambda tx: mentions(tx)).digests == {"sha256:" + "a" * 64}
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
+def test_every_row_is_read_when_a_table_has_several_pages(db: Database) -> None:
+    named = {f"sha256:{number:064x}" for number in range(1000)}
+
+    def work(tx: Tx) -> None:
+        for part in range(4):
+            tags = [(f"{number % 7}.{number}", f"sha256:{number:064x}") for number in range(part, 1000, 4)]
+            runs.create(tx, experiment_id="0", by="ana", tags=tags)
+
+    db.write(work)
+    assert db.read(lambda tx: mentions(tx)).digests == named
 
 
 def test_only_an_operator_may_purge_when_somebody_else_asks(
