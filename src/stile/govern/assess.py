@@ -10,12 +10,14 @@ import msgspec
 from stile.govern.expression.bindings import Champion
 from stile.govern.gate import Candidate, GateResult, Judged, approval_needs, choose, conclude, judge
 from stile.govern.history import Past
+from stile.govern.known_verdicts import KnownVerdicts
 from stile.govern.labels import Standing, Standings, standing
 from stile.govern.policy import CompiledPolicy
 from stile.govern.separation import Approval, ApprovalState, Binding, Team, approval_states
 from stile.train.evidence import Evidence
 
 RETIRED_TAG = "stile.retired"
+_verdicts = KnownVerdicts()
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +97,9 @@ def assess(world: World) -> Assessment:
     judged = {case.candidate.version: _judged(world, case) for case in world.cases}
     approvals = {case.candidate.version: _approvals(world, case) for case in world.cases}
     rivals = [case for case in world.cases if _is_rival(world, case, judged, approvals)]
-    best = _best(rivals, judged)
+    first = _first_by_data(rivals, judged)
+    best = first[_test_data(max(rivals, key=lambda case: case.candidate.version))] if rivals else 0
+    compared = {case.candidate.version for case in rivals}
     results = [
         conclude(
             judged[case.candidate.version],
@@ -106,7 +110,7 @@ def assess(world: World) -> Assessment:
             champion_digest=world.champion.digest if world.champion else "",
             approvals=approvals[case.candidate.version],
             promotion=case.promotion,
-            dominated_by=_dominating(case, rivals, judged),
+            dominated_by=_dominating(case, first) if case.candidate.version in compared else None,
             standing=_place(world, case.candidate.version),
             refused=(case.refused_by, case.refusal),
             url=f"/use-cases/{world.use_case}/versions/{case.candidate.version}",
@@ -131,10 +135,17 @@ def _judged(world: World, case: Case) -> Judged:
     champion = world.champion
     if champion is not None and champion.version == case.candidate.version:
         champion = None  # nothing to compare it with but itself
-    return judge(
-        world.policy, candidate=case.candidate, evidence=case.evidence, champion=champion,
-        use_case=world.facts, now=world.now,
-    )  # fmt: skip
+
+    def rules() -> Judged:
+        return judge(
+            world.policy, candidate=case.candidate, evidence=case.evidence, champion=champion,
+            use_case=world.facts, now=world.now,
+        )  # fmt: skip
+
+    against = (champion.version, champion.digest, world.champion_evidence) if champion else None
+    if world.policy.reads_clock or (case.evidence and not case.evidence_digest):
+        return rules()
+    return _verdicts.judged((world.policy.digest, case.candidate, case.evidence_digest, against, world.facts), rules)
 
 
 def _approvals(world: World, case: Case) -> list[ApprovalState]:
@@ -168,25 +179,19 @@ def _test_data(case: Case) -> str:
     return ",".join(sorted(use.digest for use in uses if use.role == "test"))
 
 
-def _best(rivals: list[Case], judged: Mapping[int, Judged]) -> int:
-    """The choice among those tested on the newest test data; numbers from different data are not compared."""
-    if not rivals:
-        return 0
-    newest = max(rivals, key=lambda case: case.candidate.version)
-    return choose({r.candidate.version: judged[r.candidate.version].order for r in _comparable(newest, rivals)}) or 0
+def _first_by_data(rivals: list[Case], judged: Mapping[int, Judged]) -> dict[str, int]:
+    """Test data -> the choice among those tested on it; numbers from different data are not compared."""
+    found: dict[str, dict[int, list[float | None]]] = {}
+    for rival in rivals:
+        version = rival.candidate.version
+        found.setdefault(_test_data(rival), {})[version] = judged[version].order
+    return {data: choose(orders) or 0 for data, orders in found.items()}
 
 
-def _dominating(case: Case, rivals: list[Case], judged: Mapping[int, Judged]) -> int | None:
+def _dominating(case: Case, first: Mapping[str, int]) -> int | None:
     """The version that is preferred to this one, among those tested on the same data."""
-    version = case.candidate.version
-    if case not in rivals:
-        return None
-    first = choose({r.candidate.version: judged[r.candidate.version].order for r in _comparable(case, rivals)})
-    return first if first != version else None
-
-
-def _comparable(case: Case, rivals: list[Case]) -> list[Case]:
-    return [rival for rival in rivals if _test_data(rival) == _test_data(case)]
+    version = first[_test_data(case)]
+    return version if version != case.candidate.version else None
 
 
 def _standings(world: World, results: list[GateResult], best: int, champion: int) -> list[Standing]:

@@ -22,9 +22,9 @@ MOVED = {
 }
 
 
-def make_plan(world: World) -> tuple[Plan, Assessment]:
-    """The plan for a snapshot, and the assessment it carries out."""
-    now = assess(world)
+def make_plan(world: World, now: Assessment | None = None) -> tuple[Plan, Assessment]:
+    """The plan for a snapshot, and the assessment it carries out; ``now`` is how things stand, if that is known."""
+    now = now or assess(world)
     chosen = _chosen(world, now)
     after = relabelled(world, now, chosen.version) if chosen else now
     decisions = [_planned("rejected", result) for result in now.results if _to_reject(world, result)]

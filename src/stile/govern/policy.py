@@ -20,6 +20,7 @@ from stile.kernel.permission import APPROVING_ROLES
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_:.-]{0,62}")
 _MACHINE_LABELS = ("champion", "superseded", "retired", "rejected", "waiting", "dominated-by", "held")
+_CLOCK = re.compile(r"\b(?:now|age)\b")
 _PERSIST = re.compile(r"\s*(\d{1,3})\s+of\s+(\d{1,3})\s*")
 
 
@@ -102,7 +103,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class CompiledPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """A policy whose expressions are ready to run; made by ``compile_policy``."""
+    """A policy whose expressions are ready to run; made by ``compile_policy``.
+
+    Attributes:
+        reads_clock: the same evidence may get another verdict tomorrow.
+    """
 
     policy: Policy
     digest: str
@@ -110,6 +115,7 @@ class CompiledPolicy(msgspec.Struct, frozen=True, kw_only=True):
     choose: list[Program]
     approvals: list[Program | None]
     labels: list[Program]
+    reads_clock: bool
 
 
 def parse_policy(text: str) -> Policy:
@@ -153,7 +159,15 @@ def _compiled(encoded: bytes) -> CompiledPolicy:
         choose=[compile_value(source, RULES) for source in policy.choose],
         approvals=[compile_rule(need.when, APPROVALS) if need.when else None for need in policy.approvals],
         labels=[compile_rule(label.when, LABELS) for label in policy.labels],
+        reads_clock=_reads_clock(policy),
     )
+
+
+def _reads_clock(policy: Policy) -> bool:
+    """Whether a rule, a warning or the choice may look at the time; words in texts count too, which is harmless."""
+    asked = [*policy.require, *policy.warn]
+    words = [rule.rule for rule in asked] + policy.choose
+    return any(rule.max_age_days is not None for rule in asked) or any(_CLOCK.search(text) for text in words)
 
 
 _LISTS: dict[str, type[Any]] = {

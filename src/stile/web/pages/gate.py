@@ -9,7 +9,7 @@ import msgspec
 
 from stile.edge.call import Call
 from stile.govern import decision_records, policies, promotions, registry, snapshot
-from stile.govern.assess import World, assess
+from stile.govern.assess import Assessment, World, assess
 from stile.govern.decision_values import Decision
 from stile.govern.gate import GateResult, RuleResult
 from stile.govern.labels import Standing
@@ -134,7 +134,7 @@ def load_gate(tx: Tx, call: Call) -> GateData:
         promoted=promoted,
         your_roles=allowed,
         your_refusals=refused,
-        plan=_plan(world, number),
+        plan=_plan(world, assessment, number),
     )
 
 
@@ -152,8 +152,8 @@ def _your_say(world: World, result: GateResult, call: Call) -> tuple[list[str], 
     return allowed, refused
 
 
-def _plan(world: World, version: int) -> str:
-    made, _ = make_plan(world)
+def _plan(world: World, assessment: Assessment, version: int) -> str:
+    made, _ = make_plan(world, assessment)
     promotes = any(one.kind == "promoted" and one.version == version for one in made.decisions)
     return made.digest if promotes else ""
 
