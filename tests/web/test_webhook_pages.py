@@ -80,6 +80,13 @@ def test_webhook_is_made_tried_and_its_secret_never_shown(
     assert "The test has arrived: it answered with status 200." in answer.text
     assert receiver.messages[0]["entity"] == "decision"
     assert receiver.got[0][0]["X-MLflow-Signature"].startswith("v1,")
+    kept = browser.get(f"/api/v1{made}/deliveries").json()["deliveries"]
+    assert [(each["test"], each["state"], each["tries"], each["answer"]) for each in kept] == [
+        (True, "delivered", 1, 200)
+    ]
+    assert kept[0]["delivery_id"] == receiver.got[0][0]["X-MLflow-Delivery-Id"]
+    assert '<span class="chip">test</span>' in browser.get(made).text
+    assert '<span class="chip">test</span>' in browser.get("/webhooks").text
     for path in (made, "/webhooks", f"{made}.json", "/webhooks.json"):
         text = browser.get(path).text
         assert SECRET not in text
@@ -96,6 +103,10 @@ def test_test_that_does_not_arrive_says_why(browser: httpx.Client, receiver: Rec
     finally:
         receiver.status = 200
     assert "The test has not arrived. It answered with status 410." in answer.text
+    row = browser.get(f"{made}.json").json()["row"]
+    assert (row["newest"]["test"], row["newest"]["state"], row["newest"]["answer"]) == (True, "failed", 410)
+    assert row["failed"] == 0, "a test is no message that was given up"
+    assert "given up" not in browser.get(made).text
     answer = browser.post(f"{made}/test", data={"event": "nothing.known"})
     assert answer.status_code == 400
 

@@ -76,7 +76,7 @@ class Webhooks:
         return nonce + AESGCM(self._key()).encrypt(nonce, secret.encode(), webhook_id.encode())
 
     async def test(self, webhook_id: str, event: str = "") -> Outcome:
-        """Send an example message to a webhook now, whatever its status.
+        """Send an example message to a webhook now, whatever its status, and keep what came of it as a test.
 
         Raises:
             Missing: there is no such webhook.
@@ -88,10 +88,17 @@ class Webhooks:
         if event not in EVENTS:
             raise Invalid(f"The event {event[:80]!r} is not sent by this server. It sends: {', '.join(EVENTS)}.")
         body = message(event, EVENTS[event], int(time.time() * 1000))
+        delivery_id = str(uuid4())
         async with self._client() as client:
-            return await self._send(
-                client, url=found.url, webhook_id=webhook_id, delivery_id=str(uuid4()), body=body, sealed=sealed
+            outcome = await self._send(
+                client, url=found.url, webhook_id=webhook_id, delivery_id=delivery_id, body=body, sealed=sealed
             )
+        await self._db.awrite(
+            lambda tx: webhooks.note_test(
+                tx, webhook_id, delivery_id=delivery_id, event=event, body=body, outcome=outcome
+            )
+        )
+        return outcome
 
     def deliver(self) -> None:
         """Send everything that is due now. Blocks; periodic work calls it."""

@@ -14,7 +14,8 @@ _COLUMNS = (
     "w.updated_at, w.created_by"
 )
 _DELIVERY = (
-    "d.delivery_id, w.webhook_id, d.event, d.state, d.tries, d.next_at, d.answer, d.error, d.created_at, d.ended_at"
+    "d.delivery_id, w.webhook_id, d.event, d.state, d.tries, d.next_at, d.answer, d.error, d.created_at, d.ended_at, "
+    "d.test"
 )
 
 
@@ -93,6 +94,19 @@ def add_delivery(tx: Tx, webhook: int, *, delivery_id: str, event: str, body: st
     )
 
 
+def add_test(tx: Tx, webhook: int, *, delivery_id: str, event: str, body: str, outcome: Outcome) -> None:
+    """An example message that was sent by hand, once, and what has come of it."""
+    now = tx.now_ms()
+    tx.run(
+        "INSERT INTO webhook_deliveries (delivery_id, webhook, event, body, state, tries, next_at, claimed_until, "
+        "answer, error, created_at, ended_at, test) VALUES (?, ?, ?, ?, ?, 1, ?, 0, ?, ?, ?, ?, 1)",
+        (
+            delivery_id, webhook, event, body, "delivered" if outcome.delivered else "failed", now, outcome.answer,
+            outcome.error[:1000], now, now,
+        ),
+    )  # fmt: skip
+
+
 def prune(tx: Tx, webhook: int, keep: int) -> None:
     """Forget all but the newest messages to a webhook; those that wait stay."""
     edge = tx.scalar(
@@ -147,15 +161,15 @@ def deliveries(tx: Tx, webhook: int, limit: int) -> list[Delivery]:
     return [
         Delivery(
             delivery_id=row[0], webhook_id=row[1], event=row[2], state=row[3], tries=row[4], next_at=row[5],
-            answer=row[6], error=row[7], created_at=row[8], ended_at=row[9],
+            answer=row[6], error=row[7], created_at=row[8], ended_at=row[9], test=bool(row[10]),
         )
         for row in rows
     ]  # fmt: skip
 
 
 def standing(tx: Tx) -> dict[tuple[int, str], int]:
-    """How many messages of each webhook are in which state, among those that are kept."""
-    rows = tx.all("SELECT webhook, state, COUNT(*) FROM webhook_deliveries GROUP BY webhook, state")
+    """How many messages of each webhook are in which state, among those that are kept; tests are not counted."""
+    rows = tx.all("SELECT webhook, state, COUNT(*) FROM webhook_deliveries WHERE test = 0 GROUP BY webhook, state")
     return {(webhook, state): count for webhook, state, count in rows}
 
 

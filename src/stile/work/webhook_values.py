@@ -99,6 +99,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One message to one webhook: how often it was tried, and what came of it.
 
     ``answer`` is the HTTP status of the last try, None when there was no answer; ``error`` says what went wrong.
+    ``test``: an example that somebody sent by hand; it is tried once.
     """
 
     delivery_id: str
@@ -111,6 +112,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     error: str
     created_at: int
     ended_at: int | None
+    test: bool
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -124,7 +124,7 @@ def delete(tx: Tx, webhook_id: str, *, by: str) -> None:
 
 
 def deliveries(tx: Tx, webhook_id: str, limit: int = 50) -> list[Delivery]:
-    """The newest messages to a webhook and what came of them."""
+    """The newest messages to a webhook and what came of them, tests among them."""
     return records.deliveries(tx, get(tx, webhook_id).row, limit)
 
 
@@ -137,6 +137,14 @@ def announce(tx: Tx, event: str, data: Mapping[str, Any], at: int) -> None:
         body = body or message(event, data, at)
         records.add_delivery(tx, webhook.row, delivery_id=tx.new_hex(), event=event, body=body)
         records.prune(tx, webhook.row, _KEPT)
+
+
+def note_test(tx: Tx, webhook_id: str, *, delivery_id: str, event: str, body: str, outcome: Outcome) -> None:
+    """Write down a test among what was sent; nothing when the webhook was deleted meanwhile."""
+    found = records.find(tx, webhook_id)
+    if found is not None:
+        records.add_test(tx, found.row, delivery_id=delivery_id, event=event, body=body, outcome=outcome)
+        records.prune(tx, found.row, _KEPT)
 
 
 def settle(tx: Tx, due: Due, outcome: Outcome) -> None:
