@@ -57,6 +57,11 @@ class Sweep:
     def post(self, what: str, ids: list[str], query: str = "", **fields: str) -> httpx.Response:
         return self.browser.post(f"{self.path}/runs/{what}{query}", data={"run": ids} | fields)
 
+    def ask(self, what: str, ids: list[str], **fields: str) -> httpx.Response:
+        """The same form, sent by a program that wants the refusal itself."""
+        data = {"run": ids} | fields
+        return self.browser.post(f"{self.path}/runs/{what}", data=data, headers={"Accept": "application/json"})
+
     def names(self, **query: str) -> list[str]:
         answer = self.browser.get(f"{self.path}.json", params=query)
         assert answer.status_code == 200, answer.text
@@ -180,7 +185,7 @@ def test_tag_is_set_on_all_ticked_runs_or_on_none(sweep: Sweep) -> None:
     assert EVIL not in shown
     assert "&lt;script&gt;" in shown
     sweep.post("delete", sweep.runs[3:])
-    refused = sweep.post("tags", sweep.runs[1:], tag_key="stage", tag_value="late")
+    refused = sweep.ask("tags", sweep.runs[1:], tag_key="stage", tag_value="late")
     assert refused.status_code == 400
     assert "restore it first" in refused.text
     assert [sweep.tags(run).get("stage") for run in sweep.runs] == [EVIL, EVIL, None, None]
@@ -191,7 +196,7 @@ def test_tag_is_set_on_all_ticked_runs_or_on_none(sweep: Sweep) -> None:
 )
 def test_tag_that_cannot_be_set_changes_nothing(key: str, status: int, sweep: Sweep) -> None:
     before = [sweep.tags(run) for run in sweep.runs]
-    assert sweep.post("tags", sweep.runs, tag_key=key, tag_value="x").status_code == status
+    assert sweep.ask("tags", sweep.runs, tag_key=key, tag_value="x").status_code == status
     assert [sweep.tags(run) for run in sweep.runs] == before
 
 
@@ -204,10 +209,9 @@ def test_one_run_that_cannot_be_changed_keeps_the_others(
         sweep.post("delete", sweep.runs[:2])
     before = sweep.names(), [sweep.tags(run) for run in sweep.runs]
     for wrong, status in ((other.runs[0], 404), ("0" * 32, 404), (EVIL, 400), ("../x", 400)):
-        answer = sweep.post(what, [*sweep.runs[:2], wrong], tag_key="k", tag_value="v")
+        answer = sweep.ask(what, [*sweep.runs[:2], wrong], tag_key="k", tag_value="v")
         assert answer.status_code == status, answer.text
-        assert EVIL not in answer.text
-    assert sweep.post(what, [], tag_key="k").status_code == 400
+    assert sweep.ask(what, [], tag_key="k").status_code == 400
     assert (sweep.names(), [sweep.tags(run) for run in sweep.runs]) == before
     assert other.names() == ["run 0"]
     assert (
@@ -215,9 +219,31 @@ def test_one_run_that_cannot_be_changed_keeps_the_others(
     )
 
 
+@pytest.mark.parametrize("what", ["delete", "restore", "tags"])
+def test_refusal_is_said_above_the_list_it_was_asked_from(what: str, sweep: Sweep) -> None:
+    query = "?filter=params.kind+%3D+%27tree%27&sort=metrics.auc+ASC"
+    answer = sweep.post(what, [*sweep.runs[:2], EVIL], query, tag_key="k")
+    assert answer.status_code == 303
+    back = urlsplit(answer.headers["location"])
+    assert back.path == sweep.path
+    asked = parse_qs(back.query)
+    assert asked["filter"] == ["params.kind = 'tree'"]
+    assert asked["sort"] == ["metrics.auc ASC"]
+    assert "done" not in asked, "the ticks stay"
+    page = sweep.browser.get(answer.headers["location"]).text
+    assert EVIL not in page
+    note = re.search(r'<div class="note fail" role="alert" id="refused">.*?</div>', page, re.DOTALL)
+    assert note, "the refusal is not said"
+    assert "nothing was changed" in note[0]
+    assert 'class="note pass"' not in page
+    assert "run 0" in page
+    assert "run 1" not in page, "still the same search"
+    assert len(sweep.names()) == 4
+
+
 def test_more_than_a_hundred_are_refused(server: RunningServer, browser: httpx.Client) -> None:
     many = Sweep(server, browser, "too many", 101)
-    refused = many.post("delete", many.runs)
+    refused = many.ask("delete", many.runs)
     assert (refused.status_code, "at most 100" in refused.text) == (400, True)
     assert browser.get(f"{many.path}.json").json()["found"]["runs"] == 101
     answer = many.post("delete", many.runs[:100])
@@ -259,7 +285,7 @@ def test_experiment_is_renamed_deleted_and_restored_with_its_runs(sweep: Sweep) 
     gone = sweep.browser.get(sweep.path).text
     assert "This experiment was deleted" in gone
     assert "data-bulk" not in sweep.browser.get(f"{sweep.path}?lifecycle=deleted").text
-    assert sweep.post("restore", sweep.runs[:1]).status_code == 400
+    assert sweep.ask("restore", sweep.runs[:1]).status_code == 400
     assert f'action="/runs/{sweep.runs[1]}/restore"' not in sweep.browser.get(f"/runs/{sweep.runs[1]}").text
     assert sweep.browser.post(f"{sweep.path}/delete").status_code == 404
     listed = sweep.browser.get("/experiments").text

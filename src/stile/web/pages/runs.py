@@ -184,6 +184,7 @@ def _extras(data: RunsData, call: Call) -> dict[str, Any]:
         "active_url": address(path, msgspec.structs.replace(here, lifecycle="", view="")),
         "does": {what: address(f"{path}/runs/{what}", state) for what in ticked_forms.DOES},
         "undo": ticked_forms.undo(call),
+        "refused": ticked_forms.refused(call),
         "most_ticked": ticked_forms.MOST,
         "may_share": may(call.principal, Permission.TRACK).allowed,
         "snippet": experiments_page.SNIPPET.format(url=call.services.settings.url, name=name),

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from starlette.responses import Response
 
 from stile.edge.call import Call
-from stile.kernel.errors import Invalid, Missing
+from stile.edge.errors import STATUS
+from stile.edge.route import Handler
+from stile.kernel.errors import Invalid, Missing, StileError
 from stile.kernel.permission import Permission
 from stile.store.database import Tx
-from stile.train import limits, runs
+from stile.train import experiments, limits, runs
 from stile.train.run_values import RunInfo
 from stile.web.forms import form_with_many, needed
 from stile.web.pages.run_forms import refuse_clients
@@ -26,6 +29,7 @@ DOES = ("delete", "restore", "tags")
 """The last parts of the addresses of the forms."""
 
 _ID = re.compile(r"[0-9a-zA-Z_-]{1,64}")
+_REFUSAL_LETTERS = 500
 
 
 async def _delete(call: Call) -> Response:
@@ -97,6 +101,33 @@ def _back(call: Call, ids: Sequence[str], done: str, *, undo: bool = False, keep
     return see_other(url, said if ids else f"Nothing to change: they were {done} before.")
 
 
+def _told_in_place(handler: Handler) -> Handler:
+    """The handler, whose refusals lead people back to their list; nothing was changed, so the ticks stay on.
+
+    An experiment that does not exist has no list: its refusal stays a page of its own. Programs get the error itself.
+    """
+
+    async def told(call: Call) -> Response:
+        if "text/html" not in call.request.headers.get("accept", ""):
+            return await handler(call)
+        experiment_id = call.path("experiment_id")
+        await call.read(lambda tx: experiments.get(tx, experiment_id))
+        try:
+            return await handler(call)
+        except StileError as error:
+            if STATUS.get(error.code, 500) >= 500:
+                raise  # a page of its own says how to ask for help
+            url = address(f"/experiments/{experiment_id}", asked(call.request.query_params))
+            return see_other(f"{url}{'&' if '?' in url else '?'}refused={quote(error.message[:_REFUSAL_LETTERS])}")
+
+    return told
+
+
+def refused(call: Call) -> str:
+    """Why the last form was refused, to be said above the list; '' when it was not."""
+    return call.query("refused")[:_REFUSAL_LETTERS]
+
+
 def undo(call: Call) -> list[str]:
     """The runs that an address offers to restore, because they have just been deleted; none for anything else."""
     found = [each for each in call.query("undo").split(",") if each]
@@ -106,7 +137,7 @@ def undo(call: Call) -> list[str]:
 _R = "/experiments/{experiment_id}/runs"
 
 ROUTES = [
-    post(_R + "/delete", Permission.TRACK, _delete),
-    post(_R + "/restore", Permission.TRACK, _restore),
-    post(_R + "/tags", Permission.TRACK, _tag),
+    post(_R + "/delete", Permission.TRACK, _told_in_place(_delete)),
+    post(_R + "/restore", Permission.TRACK, _told_in_place(_restore)),
+    post(_R + "/tags", Permission.TRACK, _told_in_place(_tag)),
 ]
