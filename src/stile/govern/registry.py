@@ -107,9 +107,15 @@ def delete_model(tx: Tx, name: str, *, url: str = "") -> None:
     """Forget a model and all its versions.
 
     Raises:
-        Guarded: a version of it was decided on, or holds a guarded alias.
+        Guarded: it belongs to a use case, or a version of it was decided on.
     """
     found = model(tx, name)
+    if use_cases.exists(tx, name):  # its numbers stand in evidence, requests and predictions: none may come twice
+        raise Guarded(
+            f"{name} is the model of a use case and stays with it. Delete versions of it that nothing was decided on"
+            f"{': ' + url if url else '.'}",
+            url=url,
+        )
     for each in version_records.of_model(tx, found.row):
         _refuse_if_held(tx, each, url)
     for each in version_records.of_model(tx, found.row):
@@ -321,15 +327,15 @@ def drop_alias(tx: Tx, name: str, alias: str, *, by: str, url: str = "") -> None
     alias_records.drop_alias(tx, name, alias, by)
 
 
-def begin_to_govern(tx: Tx, name: str, *, before: int, by: str) -> list[str]:
-    """A model of this name becomes governed: guarded aliases it was given ``before`` (ms) are taken away.
+def begin_to_govern(tx: Tx, name: str, *, by: str) -> list[str]:
+    """A model of this name becomes governed: guarded aliases that no decision gave it are taken away.
 
     Their history stays. Returns the aliases that were taken away; none when there is no such model.
     """
-    moved: dict[str, int] = {}
+    decided: dict[str, str] = {}
     for move in alias_records.history(tx, name):  # newest first
-        moved.setdefault(move.alias, move.at)
-    free = [alias for alias in alias_records.of_model(tx, name) if alias in GUARDED and moved[alias] < before]
+        decided.setdefault(move.alias, move.decision)
+    free = [alias for alias in alias_records.of_model(tx, name) if alias in GUARDED and not decided[alias]]
     for alias in free:
         alias_records.drop_alias(tx, name, alias, by)
     return free
@@ -348,9 +354,7 @@ def refuse_change(tx: Tx, path: str) -> None:
     Raises:
         Guarded: such a version depends on it.
     """
-    parts = path.split("/")
-    above = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
-    for name, number in [*version_records.rooted_at(tx, above), *version_records.rooted_below(tx, path)]:
+    for name, number in version_records.sharing_files(tx, path):
         if version_records.decided(tx, name, number):
             raise Guarded(
                 f"A decision was taken on version {number} of {name}, which was registered from these files, "

@@ -169,26 +169,29 @@ def of_logged_model(tx: Tx, model_id: str) -> list[tuple[str, int]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def rooted_at(tx: Tx, folders: Sequence[str]) -> list[tuple[str, int]]:
-    """(model name, version) of every version registered from one of these folders."""
-    if not folders:
-        return []
-    return [
-        (row[0], row[1])
-        for row in tx.all(f"SELECT m.name, v.version FROM {FROM} WHERE v.root IN ({marks(folders)})", folders)
-    ]
+def of_run(tx: Tx, run_id: str) -> list[tuple[str, int]]:
+    """(model name, version) of every version registered from a run."""
+    sql = f"SELECT m.name, v.version FROM {FROM} WHERE v.run_id = ? ORDER BY m.name, v.version"
+    return [(row[0], row[1]) for row in tx.all(sql, (run_id,))]
 
 
-def rooted_below(tx: Tx, folder: str) -> list[tuple[str, int]]:
-    """(model name, version) of every version registered from somewhere below a folder."""
-    sql = f"SELECT m.name, v.version FROM {FROM} WHERE v.root > ? AND v.root < ?"
-    rows = tx.all(sql, (folder + "/", folder + "0"))
+def sharing_files(tx: Tx, path: str) -> list[tuple[str, int]]:
+    """(model name, version) of every version whose folder is this path, lies above it, or below it."""
+    parts = path.split("/")
+    above = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
+    columns = "m.name, v.version"
+    rows = tx.all(f"SELECT {columns} FROM {FROM} WHERE v.root IN ({marks(above)})", above)
+    rows += tx.all(f"SELECT {columns} FROM {FROM} WHERE v.root > ? AND v.root < ?", (path + "/", path + "0"))
     return [(row[0], row[1]) for row in rows]
 
 
 def decided(tx: Tx, name: str, version: int) -> bool:
-    """Whether a decision was taken on this version: then it is part of the record."""
-    return (
-        tx.one("SELECT 1 FROM decisions WHERE use_case = ? AND subject_version = ? LIMIT 1", (name, version))
-        is not None
+    """Whether a decision was taken on this version, or gave it an alias: then it is part of the record."""
+    on_it = "SELECT 1 FROM decisions WHERE use_case = ? AND subject_version = ? LIMIT 1"
+    if tx.one(on_it, (name, version)) is not None:
+        return True
+    by_alias = (
+        "SELECT 1 FROM alias_history h JOIN registered_models m ON m.id = h.model "
+        "WHERE m.name = ? AND h.version = ? AND h.decision <> '' LIMIT 1"
     )
+    return tx.one(by_alias, (name, version)) is not None

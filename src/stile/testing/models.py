@@ -62,5 +62,5 @@ def register_folder(tx: Tx, blobs: BlobStore, name: str, folder: Path, *, by: st
 
 
 def point(tx: Tx, name: str, alias: str, version: int) -> None:
-    """Make a guarded alias name a version without a decision, which only tests may do."""
-    aliases.set_alias(tx, name, alias, version, "test")
+    """Make a guarded alias name a version as if somebody had decided so, which only tests may do."""
+    aliases.set_alias(tx, name, alias, version, "test", "dec_test")

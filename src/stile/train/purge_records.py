@@ -97,6 +97,15 @@ def files_of(tx: Tx, artifact_uri: str) -> tuple[int, int]:
     return (int(row[0]), int(row[1])) if row else (0, 0)
 
 
+def experiment_within(tx: Tx, artifact_uri: str) -> str | None:
+    """The name of an experiment that keeps its files below this address, if there is one."""
+    sql = (
+        "SELECT name FROM experiments WHERE artifact_location = ? OR (artifact_location > ? AND artifact_location < ?)"
+    )
+    found = tx.scalar(f"{sql} LIMIT 1", (artifact_uri, artifact_uri + "/", artifact_uri + "0"))
+    return None if found is None else str(found)
+
+
 def drop_run(tx: Tx, run: DeletedRun) -> None:
     """Take a run away with everything logged to it."""
     for table in _RUN_TABLES:

@@ -126,12 +126,17 @@ def _purge_of(db: Database, wish: Wish, now: int) -> tuple[Purge, set[str]]:
 
 
 def _held(tx: Tx, each: DeletedRun | DeletedModel) -> str:
-    """Why the registry holds a run or model, or nothing."""
+    """What versions or other experiments need a run or model for, or nothing."""
     root = ours(each.artifact_uri) if each.artifact_uri else None
-    found = [] if root is None else [*version_records.rooted_at(tx, [root]), *version_records.rooted_below(tx, root)]
+    found = [] if root is None else version_records.sharing_files(tx, root)
     if isinstance(each, DeletedModel):
         found += version_records.of_logged_model(tx, each.model_id)
-    return f"version {found[0][1]} of {found[0][0]} was registered from it" if found else ""
+    else:
+        found += version_records.of_run(tx, each.run_id)
+    if found:
+        return f"version {found[0][1]} of {found[0][0]} was registered from it"
+    inside = purge_records.experiment_within(tx, each.artifact_uri) if root is not None else None
+    return f"the experiment {inside!r} keeps its files in its folder" if inside is not None else ""
 
 
 def _deleted_before(wish: Wish, now: int) -> int:

@@ -88,8 +88,8 @@ def _sum_up(db: Database) -> None:
 def _govern(subscriptions: Subscriptions) -> None:
     """A model that was registered before its use case was chartered loses the aliases nobody decided on."""
 
-    def begin(tx: Tx, event: UseCaseCreated, at: int) -> None:
-        registry.begin_to_govern(tx, event.use_case, before=at, by=event.by)
+    def begin(tx: Tx, event: UseCaseCreated, _: int) -> None:
+        registry.begin_to_govern(tx, event.use_case, by=event.by)
 
     subscriptions.on("govern", UseCaseCreated, begin)
 

@@ -133,13 +133,13 @@ def test_aliases_nobody_decided_on_go_when_a_model_becomes_governed(db: SqliteDa
     for alias in ("champion", "shadow", "mine"):
         db.write(lambda tx, alias=alias: registry.set_alias(tx, "early", alias, 1, by="bob"))
     _use_case(db, "early")
-    later = db.read(lambda tx: tx.now_ms()) + 1
-    assert db.write(lambda tx: registry.begin_to_govern(tx, "early", before=0, by="ann")) == []
-    assert db.write(lambda tx: registry.begin_to_govern(tx, "early", before=later, by="ann")) == ["champion", "shadow"]
+    db.write(lambda tx: aliases.set_alias(tx, "early", "challenger", 1, "ann", "dec_1"))
+    assert db.write(lambda tx: registry.begin_to_govern(tx, "early", by="ann")) == ["champion", "shadow"]
+    db.write(lambda tx: aliases.drop_alias(tx, "early", "challenger", "ann", "dec_2"))
     assert db.read(lambda tx: registry.aliases(tx, "early")) == {"mine": 1}
     assert [move.alias for move in db.read(lambda tx: registry.alias_history(tx, "early"))][:2] == [
+        "challenger",
         "shadow",
-        "champion",
     ]
 
 
@@ -162,6 +162,36 @@ def test_decided_version_and_its_files_stay(db: SqliteDatabase, model: str, logg
     with pytest.raises(Guarded):
         db.write(lambda tx: registry.delete_model(tx, model))
     db.write(lambda tx: registry.delete_version(tx, model, 2, by="ann"))
+
+
+def test_version_a_decision_gave_an_alias_to_stays_when_the_alias_has_moved_on(
+    db: SqliteDatabase, model: str, logged: str
+) -> None:
+    """A challenger is named by a decision about another version."""
+    db.write(lambda tx: registry.create_model(tx, name="early", by="ann"))
+    for _ in range(3):
+        db.write(lambda tx: registry.create_version(tx, name="early", source=f"models:/{logged}", by="ann"))
+    _use_case(db, "early")
+    for number in (1, 2):
+        db.write(lambda tx, number=number: aliases.set_alias(tx, "early", "challenger", number, "ann", "dec_1"))
+    for number in (1, 2):
+        with pytest.raises(Guarded):
+            db.write(lambda tx, number=number: registry.delete_version(tx, "early", number, by="ann"))
+    with pytest.raises(Guarded, match="decision"):
+        db.read(lambda tx: registry.refuse_change(tx, f"0/models/{logged}/artifacts/MLmodel"))
+    db.write(lambda tx: registry.delete_version(tx, "early", 3, by="ann"))
+
+
+def test_model_of_a_use_case_stays_so_that_no_number_comes_twice(db: SqliteDatabase, model: str) -> None:
+    """Evidence, requests and predictions name versions of a use case by number."""
+    db.write(lambda tx: registry.create_model(tx, name="early", by="ann"))
+    _use_case(db, "early")
+    assert db.write(lambda tx: registry.create_version(tx, name="early", source=f"models:/{model}/1", by="ann"))
+    with pytest.raises(Guarded, match="use case"):
+        db.write(lambda tx: registry.delete_model(tx, "early"))
+    db.write(lambda tx: registry.delete_version(tx, "early", 1, by="ann"))
+    again = db.write(lambda tx: registry.create_version(tx, name="early", source=f"models:/{model}/1", by="ann"))
+    assert again.version == 2
 
 
 @pytest.mark.parametrize(

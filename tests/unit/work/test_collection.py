@@ -141,6 +141,18 @@ def test_a_run_stays_when_a_version_or_evidence_refers_to_it(
     assert all(kept.why for kept in done.purge.kept)
 
 
+def test_a_run_stays_when_another_experiment_keeps_its_files_in_its_folder(db: Database, blobs: ArrivingBlobs) -> None:
+    outer = a_run(db, blobs, b"outer")
+    location = f"{db.read(lambda tx: runs.info(tx, outer)).artifact_uri}/model"
+    inside = db.write(lambda tx: experiments.create(tx, name="inside", by="eve", artifact_location=location))
+    inner = a_run(db, blobs, b"inner", inside.experiment_id)
+    db.write(lambda tx: runs.delete(tx, outer))
+    done = carry_out(db, blobs, CLOCK, Wish(), by="ana")
+    assert [(kept.name, "inside" in kept.why) for kept in done.purge.kept] == [(outer, True)]
+    path = db.read(lambda tx: runs.info(tx, inner)).artifact_uri.removeprefix("mlflow-artifacts:/")
+    assert db.read(lambda tx: artifacts.find(tx, f"{path}/model/MLmodel")).size == 5
+
+
 def test_an_experiment_goes_with_its_models_when_nothing_in_it_is_held(db: Database, blobs: ArrivingBlobs) -> None:
     empty, holding = (
         db.write(partial(experiments.create, name=name, by="ana")).experiment_id for name in ("empty", "holding")
