@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 
@@ -17,6 +18,7 @@ _AGES = (
     (30 * _DAY_S, _DAY_S, "d"),
     (365 * _DAY_S, 30 * _DAY_S, "mo"),
 )
+_HUGE = 1e9
 _BYTES = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -68,27 +70,46 @@ def duration(milliseconds: float | None) -> str:
 
 
 def number(value: object, digits: int = 3) -> str:
-    """A number for reading; a dash when there is none; text stays text."""
+    """A number for reading; a dash when there is none; text stays text. ``assets/js/numbers.js`` does the same.
+
+    Args:
+        value: whole numbers stay whole; from 10 000 on digits are grouped by threes.
+        digits: behind the point, below 1000; what would read as nothing has three that count instead.
+    """
     if value is None:
         return "–"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
+    if value != value:  # noqa: PLR0124  NaN is the one value unequal to itself
+        return "not a number"
+    return ("−" if value < 0 else "") + _size(abs(value), digits)
+
+
+def _size(value: float, digits: int) -> str:
+    if value == math.inf:
+        return "∞"
     if isinstance(value, int):
-        return f"{value:,}".replace(",", "\u2009") if abs(value) >= 10_000 else str(value)
-    if value == value and abs(value) != float("inf"):  # noqa: PLR0124  NaN is the one value unequal to itself
-        if value != 0 and (abs(value) >= 1e6 or abs(value) < 10.0 ** -(digits + 1)):
-            return f"{value:.3g}"
-        if abs(value) >= 1000:
-            return f"{value:.1f}"
+        text = f"{value:,}"
+    elif value >= _HUGE or 0 < value < 10.0**-digits:
+        return f"{value:.3g}"
+    elif value >= 1000:
+        text = f"{value:,.0f}" if value >= 1e6 else f"{value:,.1f}"
+    else:
         return f"{value:.{digits}f}"
-    return "not a number" if value != value else "∞" if value > 0 else "−∞"  # noqa: PLR0124
+    return text.replace(",", "\u2009" if value >= 10_000 else "")
+
+
+def short_whole(value: float, digits: int = 4) -> str:
+    """The same, but a whole number of a reasonable size has nothing behind the point, whatever its type."""
+    whole = abs(value) < _HUGE and value == int(value)
+    return number(int(value) if whole else value, digits)
 
 
 def signed(value: float | None, digits: int = 3) -> str:
     """A difference with its sign."""
-    if value is None:
-        return "–"
-    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{abs(value):.{digits}f}"
+    if value is None or value != value:  # noqa: PLR0124  NaN is the one value unequal to itself
+        return number(value)
+    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{number(abs(value), digits)}"
 
 
 def interval(low: float | None, high: float | None, digits: int = 3) -> Markup:

@@ -6,7 +6,7 @@ import math
 import re
 from xml.etree import ElementTree
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stile.train.evidence import CalibrationBin
@@ -41,6 +41,7 @@ def test_number_is_short() -> None:
     assert [number(v) for v in (1.0, 1.5, -0.001, 12.345, 0.1 + 0.2)] == ["1", "1.5", "0", "12.35", "0.3"]
 
 
+@example(0.0, 5e-324)
 @given(numbers, numbers)
 def test_ticks_are_few_ordered_and_inside(a: float, b: float) -> None:
     low, high = min(a, b), max(a, b)
@@ -151,9 +152,9 @@ def test_calibration_weighs_bins_by_rows() -> None:
 
 
 def test_curve_knows_whether_less_is_better() -> None:
-    assert curve("loss", [0, 1, 2], [1.0, 0.2, 0.3]).finding == "loss ends at 0.3000; lowest 0.2000 at step 1."
-    assert curve("auc", [0, 1, 2], [0.5, 0.9, 0.8]).finding == "auc ends at 0.8000; highest 0.9000 at step 1."
-    assert curve("auc", [], []).finding == "auc has no points yet."
+    assert curve("loss", [0, 1, 2], [1.0, 0.2, 0.3]).finding == "Ends at 0.3000; lowest 0.2000 at step 1."
+    assert curve("auc", [0, 1, 2], [0.5, 0.9, 0.8]).finding == "Ends at 0.8000; highest 0.9000 at step 1."
+    assert curve("auc", [], []).finding == "No points yet."
     parsed(curve(EVIL, list(range(900)), [math.sin(x / 9) for x in range(900)]).drawing)
 
 

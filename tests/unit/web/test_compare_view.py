@@ -169,5 +169,5 @@ def test_differences_of_metrics_are_short_and_signed() -> None:
     rows = compare_view.metrics([run(0, {"loss": 0.5}), run(1, {"loss": 0.4}), run(2, {"loss": 0.500001})], 0)
     cells = compare_grid.metric_grid(rows, heads(3), whole=False, find="").rows[0][1]
     assert [(cell.text, cell.more, cell.mark) for cell in cells] == [
-        ("0.5000", "", ""), ("0.4000", "−0.1000", "best"), ("0.5000", "+1.0e-06", "worse"),
+        ("0.5000", "", ""), ("0.4000", "−0.1000", "best"), ("0.5000", "+1e-06", "worse"),
     ]  # fmt: skip

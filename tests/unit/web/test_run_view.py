@@ -102,6 +102,12 @@ def test_headline_prefers_final_figures_over_training_curves() -> None:
     assert [row.key for row in run_view.headline(groups)] == ["auc", "valid/loss", "train/loss"]
 
 
+def test_headline_prefers_what_says_how_good_a_run_is() -> None:
+    metrics = {"lr": 1e-4, "epoch": 9, "throughput": 12e3, "train/loss": 1, "val/loss": 1, "val/accuracy": 0.9}
+    groups = run_view.metric_groups(run(metrics), dict.fromkeys(metrics, 9), None)
+    assert [row.key for row in run_view.headline(groups)] == ["val/loss", "val/accuracy", "train/loss"]
+
+
 def test_tags_of_clients_are_not_shown_as_those_of_people() -> None:
     tags = {"mlflow.user": "x", "stile.python": "3", "team": "retention"}
     assert run_view.shown_tags(run(tags=tags)) == [("team", "retention")]

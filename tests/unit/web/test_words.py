@@ -32,7 +32,9 @@ def test_time_tag_carries_the_absolute_time() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.96412, "0.964"), (12345, "12\u2009345"), (None, "–"), (math.nan, "not a number"), (math.inf, "∞"),
-     (1e-9, "1e-09"), (2500.04, "2500.0"), ("text", "text"), (True, "True")],
+     (1e-9, "1e-09"), (2500.04, "2500.0"), ("text", "text"), (True, "True"), (-0.0451, "−0.045"),
+     (12295.62, "12\u2009295.6"), (-12345, "−12\u2009345"), (11_173_962.4, "11\u2009173\u2009962"), (1.5e12, "1.5e+12"), (0.000123, "0.000123"),
+     (0.0, "0.000"), (-math.inf, "−∞")],
 )  # fmt: skip
 def test_numbers_read_well(value: object, text: str) -> None:
     assert words.number(value) == text
@@ -52,6 +54,12 @@ def test_durations_are_human(ms: float, text: str) -> None:
 def test_sizes_and_differences() -> None:
     assert [words.size(n) for n in (999, 1500, 26_200_000)] == ["999 B", "1.5 kB", "26.2 MB"]
     assert [words.signed(v, 2) for v in (0.1, -0.1, 0.0)] == ["+0.10", "−0.10", "±0.00"]
+    assert [words.signed(v, 4) for v in (-4.3e-07, 1899.2218, -45678.9)] == ["−4.3e-07", "+1899.2", "−45\u2009678.9"]
+
+
+def test_whole_numbers_have_nothing_behind_the_point() -> None:
+    shown = [words.short_whole(v) for v in (3.0, -12.0, 11_173_962.0, 0.25, 1e9, math.nan, math.inf)]
+    assert shown == ["3", "−12", "11\u2009173\u2009962", "0.2500", "1e+09", "not a number", "∞"]
 
 
 def test_sentences_of_the_gate_read_as_people_write() -> None:

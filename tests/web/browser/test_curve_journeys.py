@@ -230,3 +230,20 @@ def test_compared_curves_grow_without_a_reload(browser, world: World) -> None:
     browser.until("return document.querySelector('[data-stream]') === null", seconds=15)
     assert browser.driver.execute_script("return window.sameLoad") is True
     assert browser.complaints() == []
+
+
+def test_numbers_that_come_live_read_as_those_of_the_page(browser, world: World) -> None:
+    run = begun(world, "numbers")
+    values = [0.25, -0.0451, 0.0, 7.0, 2500.04, 12295.62, -45678.91, 11173962.0, 11173962.4, 1.5e12, 0.000123, -1.23e-9]
+    log(world, run, metrics=[point for at in range(len(values)) for point in points(f"n{at}", [1.0, 2.0])])
+    browser.size(1280)
+    browser.sign_in(world, "ada")
+    browser.go(f"/runs/{run}")
+    browser.until(DRAWN.format("n0"))
+    log(world, run, metrics=[p for at, value in enumerate(values) for p in points(f"n{at}", [value], start=2)])
+    texts = "return [...document.querySelectorAll('td[data-latest]')].map((each) => each.textContent)"
+    browser.until("return document.querySelector('td[data-latest=n0]').textContent === '0.2500'")
+    live = browser.driver.execute_script(texts)
+    browser.driver.refresh()
+    assert live == browser.driver.execute_script(texts)
+    ended(world, run)

@@ -123,3 +123,33 @@ def test_theme_changes_at_once_and_stays(browser, world: World) -> None:
     browser.find(".menu > summary").click()
     browser.find("a[data-theme-choice=light]").click()
     browser.until("return getComputedStyle(document.body).backgroundColor !== arguments[0]", dark)
+
+
+def test_addresses_that_the_mlflow_client_prints_lead_to_the_page(browser, world: World) -> None:
+    browser.size(1280)
+    browser.sign_in(world, "ada")
+    run, experiment = world.run_id, world.experiment_id
+    for printed, page in (
+        (f"/#/experiments/{experiment}/runs/{run}", f"/runs/{run}"),
+        (f"/#/experiments/{experiment}/runs/{run}/artifacts", f"/runs/{run}"),
+        (f"/#/experiments/{experiment}", f"/experiments/{experiment}"),
+        (f"/#/experiments/{experiment}/traces", f"/experiments/{experiment}/traces"),
+        (f"/#/experiments/{experiment}/traces?selectedEvaluationId={world.trace}", f"/traces/{world.trace}"),
+        (f"/#/models/{USE_CASE}/versions/1", f"/models/{USE_CASE}"),
+        (f'/#/compare-runs?runs=["{run}","{world.other_run_id}"]&experiments=["{experiment}"]', "/compare"),
+    ):
+        browser.go("/board")
+        browser.go(printed)
+        browser.until("return location.pathname === arguments[0]", page)
+    assert "2 runs compared" in browser.find("h1").text
+    for strange in ("/#/nothing/known", "/#main", "/#//evil.example/x"):
+        browser.go("/board")
+        browser.go(strange)
+        browser.until("return document.readyState === 'complete' && location.pathname === '/'")
+
+
+def test_printed_address_is_kept_through_the_sign_in(browser, world: World) -> None:
+    browser.size(1280)
+    browser.driver.delete_all_cookies()
+    browser.go(f"/sign-in#/experiments/{world.experiment_id}/runs/{world.run_id}")
+    browser.until("return document.querySelector('input[name=next]')?.value === arguments[0]", f"/runs/{world.run_id}")

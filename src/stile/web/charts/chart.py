@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
+from stile.web.words import number
+
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -38,8 +40,4 @@ class Chart:
 
 def figure(value: float | None, digits: int = 3) -> str:
     """A number for a table; a dash when it is not known."""
-    if value is None:
-        return "–"
-    if value != 0 and (abs(value) >= 100_000 or abs(value) < 10.0 ** -(digits + 1)):
-        return f"{value:.3g}"
-    return f"{value:.{digits}f}"
+    return number(value, digits)

@@ -171,13 +171,13 @@ def _landmarks(y: Sequence[float]) -> list[tuple[str, int]]:
 
 def _finding(name: str, x: Sequence[float], y: Sequence[float], axis: Axis) -> str:
     if not y:
-        return f"{name} has no points yet."
+        return "No points yet."
     if len(y) == 1:
-        return f"{name} is {figure(y[0], 4)}."
+        return f"{figure(y[0], 4)}, its only point."
     falls = (direction(name) or ("down" if y[-1] < y[0] else "up")) == "down"
     best = (min if falls else max)(range(len(y)), key=y.__getitem__)
     where = f"step {int(x[best])}" if axis == "step" else _place_word(axis, x[best])
-    return f"{name} ends at {figure(y[-1], 4)}; {'lowest' if falls else 'highest'} {figure(y[best], 4)} at {where}."
+    return f"Ends at {figure(y[-1], 4)}; {'lowest' if falls else 'highest'} {figure(y[best], 4)} at {where}."
 
 
 def _comparison(name: str, tracks: Sequence[Track]) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from stile.web.pages.compare_view import KeyRow, MetricCell, MetricRow, SliceCell, SliceRow, usual
-from stile.web.pages.run_view import value_words
+from stile.web.pages.run_view import digits_beside, value_words
 from stile.web.words import number, signed
 
 _Row = TypeVar("_Row")
@@ -143,14 +143,14 @@ def _metric(cell: MetricCell) -> Cell:
     if cell.value is None:
         return _NOTHING
     mark = "best" if cell.best else "" if cell.better is None else "better" if cell.better else "worse"
-    more = "" if cell.difference is None or not cell.difference else _difference(cell.difference)
+    more = "" if cell.difference is None or not cell.difference else _difference(cell.difference, cell.value)
     return Cell(text=value_words(cell.value), more=more, mark=mark)
 
 
-def _difference(value: float) -> str:
-    if value != value:  # noqa: PLR0124  NaN is unequal to itself
+def _difference(difference: float, value: float) -> str:
+    if difference != difference:  # noqa: PLR0124  NaN is unequal to itself
         return ""
-    return f"{value:+.1e}" if abs(value) < 5e-5 or abs(value) >= 1e6 else signed(value, 4)
+    return signed(difference, digits_beside(value))
 
 
 def _slice(cell: SliceCell | None) -> Cell:

@@ -18,9 +18,9 @@ from stile.client.capture import (
     REQUIREMENTS_PATH,
 )
 from stile.train.artifact_records import Artifact
-from stile.train.metric_direction import better
+from stile.train.metric_direction import better, direction
 from stile.train.run_values import Run
-from stile.web.words import number, signed, size
+from stile.web.words import short_whole, signed, size
 
 SYSTEM = "system"
 NOTE_TAG = "mlflow.note.content"
@@ -122,8 +122,12 @@ def difference_words(row: MetricRow) -> str:
     if row.difference is None:
         return ""
     word = "" if row.better is None else " better" if row.better else " worse"
-    tiny = 0 < abs(row.difference) < 5e-5
-    return (f"{row.difference:+.1e}" if tiny else signed(row.difference, 4)) + word
+    return signed(row.difference, digits_beside(row.value)) + word
+
+
+def digits_beside(value: float) -> int:
+    """Digits behind the point of a difference: as many as the value has."""
+    return 1 if abs(value) >= 1000 else 4
 
 
 def shown(groups: Sequence[Group], opened: Sequence[str], *, rows: int, curves: int, most: int) -> list[Shown]:
@@ -257,12 +261,16 @@ def lacking(run: Run, registered: bool, evaluated: bool) -> list[str]:
 
 
 def headline(groups: Sequence[Group], most: int = 3) -> list[MetricRow]:
-    """The few metrics a run is known by: final figures before curves, test before training, never the machine's."""
+    """The few metrics a run is known by: those that say how good it is, never the machine's.
+
+    Among them final figures come before curves, and what was measured on unseen data before training.
+    """
     rows = [row for group in groups if group.name != SYSTEM for row in group.rows]
-    return sorted(rows, key=lambda row: (row.points > 1, "train" in row.key.lower(), len(row.key)))[:most]
+    return sorted(
+        rows, key=lambda row: (not direction(row.key), row.points > 1, "train" in row.key.lower(), len(row.key))
+    )[:most]
 
 
 def value_words(value: float) -> str:
     """A metric's value as it is shown: four digits, whole numbers as they are."""
-    whole = value == value and abs(value) < 1e6 and value == int(value)  # noqa: PLR0124  NaN is unequal to itself
-    return number(int(value) if whole else value, 4)
+    return short_whole(value, 4)

@@ -156,11 +156,12 @@ def _extras(data: RunsData, call: Call) -> dict[str, Any]:
     kept = msgspec.structs.replace(state, columns=tuple(data.columns))
     name = data.experiment.name.replace('"', "")
     baseline = data.baseline
+    whole = runs_view.whole_columns([*data.runs, *([baseline] if baseline else [])], columns)
     return {
         "state": state,
         "heads": runs_view.heads(path, state, columns),
-        "table": [(row, runs_view.cells(row, columns, baseline, state.sort)) for row in data.runs],
-        "pinned": runs_view.cells(baseline, columns, None, state.sort) if baseline else [],
+        "table": [(row, runs_view.cells(row, columns, baseline, state.sort, whole=whole)) for row in data.runs],
+        "pinned": runs_view.cells(baseline, columns, None, state.sort, whole=whole) if baseline else [],
         "spark_after": max((place for place, each in enumerate(columns) if each.kind == "metric"), default=0),
         "sparks": {run_id: sparkline(data.drawn, values) for run_id, values in data.curves.items()},
         "pin": {row.run_id: address(path, here, baseline=row.run_id) for row in data.runs},

@@ -102,11 +102,39 @@ def _rises_first(column: Column) -> bool:
     return direction(column.key) == "down" if column.kind == "metric" else column.kind != "time"
 
 
-def cells(row: TableRow, columns: Sequence[Column], baseline: TableRow | None, sort: str = "") -> list[Cell]:
-    """The cells of one run; differences are left out in the baseline's own row."""
+def whole_columns(rows: Sequence[TableRow], columns: Sequence[Column]) -> frozenset[str]:
+    """The metrics that count something: every value of these runs is a whole number, and one is beyond 1."""
+    found = []
+    for each in columns:
+        known = [value for row in rows if (value := row.metrics.get(each.value_key)) is not None]
+        if each.kind == "metric" and known and all(math.isfinite(value) and value == int(value) for value in known):
+            found += [each.text] if max(map(abs, known)) > 1 else []
+    return frozenset(found)
+
+
+def cells(
+    row: TableRow,
+    columns: Sequence[Column],
+    baseline: TableRow | None,
+    sort: str = "",
+    *,
+    whole: frozenset[str] = frozenset(),
+) -> list[Cell]:
+    """The cells of one run; differences are left out in the baseline's own row.
+
+    Args:
+        row: the run.
+        columns: what is shown of it.
+        baseline: the run it is compared with, None for none.
+        sort: how the table is sorted.
+        whole: the columns that hold whole numbers.
+    """
     compared = None if baseline is None or baseline.run_id == row.run_id else baseline
     narrow = _narrow(columns, sorted_by(sort)[0])
-    return [msgspec.structs.replace(_cell(row, each, compared), wide=each.text not in narrow) for each in columns]
+    return [
+        msgspec.structs.replace(_cell(row, each, compared, whole=each.text in whole), wide=each.text not in narrow)
+        for each in columns
+    ]
 
 
 def value_of(row: TableRow, column: Column) -> str | float | None:
@@ -131,17 +159,18 @@ def difference(row: TableRow, column: Column, baseline: TableRow) -> float | Non
     return found if math.isfinite(found) else None
 
 
-def _cell(row: TableRow, column: Column, baseline: TableRow | None) -> Cell:
+def _cell(row: TableRow, column: Column, baseline: TableRow | None, *, whole: bool) -> Cell:
     value = value_of(row, column)
     if column.kind == "metric":
         delta = None if baseline is None else difference(row, column, baseline)
         number = value if isinstance(value, float) else None
         exact = "" if number is None else repr(number)
+        text = words.short_whole(number, 3) if whole and number is not None else words.number(number)
         if delta is None:
-            return Cell(kind="metric", text=words.number(number), title=exact)
+            return Cell(kind="metric", text=text, title=exact)
         judged = better(column.key, delta)
         return Cell(
-            kind="metric", text=words.number(number), title=exact, delta=_signed(delta, number or 0.0),
+            kind="metric", text=text, title=exact, delta=_signed(delta, number or 0.0, whole=whole),
             judged="neutral" if judged is None else "better" if judged else "worse",
         )  # fmt: skip
     if column.kind == "time":
@@ -160,15 +189,11 @@ def _cell(row: TableRow, column: Column, baseline: TableRow | None) -> Cell:
     )  # fmt: skip
 
 
-def _signed(delta: float, value: float) -> str:
+def _signed(delta: float, value: float, *, whole: bool) -> str:
     """A difference with its sign and as many digits as the value has, more when it would read as nothing."""
     if delta == 0:
         return "±0"
-    digits = 1 if abs(value) >= 1000 else 3
-    shown = words.number(abs(delta), digits)
-    if float(f"{abs(delta):.{digits}f}") == 0:
-        shown = f"{abs(delta):.1g}"
-    return ("+" if delta > 0 else "−") + shown
+    return words.signed(int(delta) if whole else delta, 1 if abs(value) >= 1000 else 3)
 
 
 def _narrow(columns: Sequence[Column], by: str) -> set[str]:

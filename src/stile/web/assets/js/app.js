@@ -1,5 +1,6 @@
 // Enhancement only: every page reads and every decision works without this file.
 import "htmx.org/dist/htmx.esm.js";
+import { startAddresses } from "./addresses.js";
 import { startCharts } from "./charts.js";
 import { startCurves } from "./curves.js";
 import { startCompletions } from "./complete.js";
@@ -10,6 +11,7 @@ import { startTheme } from "./theme.js";
 import { startTicks } from "./ticks.js";
 import { startTimes } from "./times.js";
 
+startAddresses();
 startTheme();
 startTimes();
 startKeys();

@@ -1,5 +1,6 @@
 // One chart of curves: uPlot draws what the server has thinned; a readout below says what is under the pointer.
 import uPlot from "uplot";
+import { number } from "./numbers.js";
 import { token } from "./tokens.js";
 
 const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
@@ -41,7 +42,7 @@ export function duration(seconds) {
   return `${Math.floor(seconds / 3600)} h${s % 3600 >= 60 ? ` ${Math.round((s % 3600) / 60)} min` : ""}`;
 }
 
-const figure = (value) => (value == null ? "–" : Math.abs(value) >= 1e5 || (value && Math.abs(value) < 1e-4) ? value.toExponential(2) : +value.toPrecision(5) + "");
+const figure = (value) => (value == null ? "–" : number(value));
 const tick = (value) => (value == null ? "" : Math.abs(value) >= 1e6 || (value && Math.abs(value) < 1e-3) ? value.toExponential(0).replace("e+", "e") : Math.abs(value) >= 1e4 ? `${+(value / 1000).toPrecision(3)}k` : `${+value.toPrecision(4)}`);
 
 function place(x, view) {

@@ -1,5 +1,7 @@
 // Curves of a page: drawn while they are on the screen, in the way the bar above them and the address say.
 // The server sends thinned points for all that came into view at once; a running run tells what is new.
+import { number } from "./numbers.js";
+
 const MOST_KEYS = 24;
 const GATHER_MS = 60;
 const REFRESH_MS = 1000;
@@ -58,7 +60,7 @@ async function draw(figure) {
 function describe([line]) {
   if (!line?.values.length) return "No points that can be drawn.";
   const odd = line.not_numbers ? `; ${line.not_numbers} of ${line.total} points are not numbers` : "";
-  return `${line.key} is at ${+line.values.at(-1).toPrecision(5)}${odd}.`;
+  return `Now at ${number(line.values.at(-1))}${odd}.`;
 }
 
 function ask(figure) {
@@ -251,14 +253,12 @@ function reget() {
   }, REGET_MS);
 }
 
-const shown = (value) => (value == null ? "not a number" : Number.isInteger(value) && Math.abs(value) < 1e6 ? `${value}` : value && (Math.abs(value) >= 1e6 || Math.abs(value) < 1e-5) ? value.toExponential(2) : value.toFixed(Math.abs(value) >= 1000 ? 1 : 4));
-
 function news(points) {
   const away = folded();
   for (const [key, { value, step }] of Object.entries(points)) {
     const cells = document.querySelectorAll(`[data-latest="${CSS.escape(key)}"]`);
     if (!cells.length && !away.has(key)) reget();
-    for (const cell of cells) cell.textContent = shown(value);
+    for (const cell of cells) cell.textContent = value == null ? "not a number" : number(value);
     for (const cell of document.querySelectorAll(`[data-step="${CSS.escape(key)}"]`)) cell.textContent = step;
     if (step > 0 && !away.has(key) && !document.querySelector(`figure[data-curve="${CSS.escape(key)}"]`)) reget();
     changedKeys.add(key);
