@@ -40,6 +40,12 @@ def get_model(connection: Connection, folder: str) -> None:
             raise BenchError(f"{name} came back with another size")
 
 
+def get_health(connection: Connection) -> None:
+    """As many calls that do nothing: what HTTP alone costs."""
+    for _ in SIZES:
+        connection.call("GET", "/health")
+
+
 def put_large(connection: Connection, folder: str, content: bytes) -> None:
     """Put one large file; its first bytes are new each time."""
     connection.call("PUT", f"{ARTIFACTS}{folder}/large.bin", os.urandom(16) + content[16:])

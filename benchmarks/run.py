@@ -209,6 +209,7 @@ def _clients(running: list[Server], seconds: float, rounds: int) -> list[Figure]
 
 def _files(running: list[Server], rounds: int) -> list[Figure]:
     put, get = Figure("put the 7 files of a model", "ms", False), Figure("get the 7 files of a model", "ms", False)
+    empty = Figure("for comparison: 7 answers without work (/health)", "ms", False)
     put_large, get_large = Figure("put a file of 64 MiB", "ms", False), Figure("get a file of 64 MiB", "ms", False)
     content = os.urandom(files.LARGE)
     runs = {}
@@ -222,11 +223,12 @@ def _files(running: list[Server], rounds: int) -> list[Figure]:
                 folder, model = f"{runs[server.name]}/model-{turn}-{number}", files.new_model()
                 put.add(server, _timed(lambda: files.put_model(connection, folder, model)))  # noqa: B023  called at once
                 get.add(server, _timed(lambda: files.get_model(connection, folder)))  # noqa: B023
+                empty.add(server, _timed(lambda: files.get_health(connection)))  # noqa: B023
             if turn < rounds:
                 put_large.add(server, _timed(lambda: files.put_large(connection, folder, content)))  # noqa: B023
                 get_large.add(server, _timed(lambda: files.get(connection, f"{folder}/large.bin")))  # noqa: B023
             connection.close()
-    return _shown([put, get, put_large, get_large])
+    return _shown([put, get, empty, put_large, get_large])
 
 
 def _searches(running: list[Server], file: Path, runs: int, rounds: int) -> list[Figure]:
