@@ -55,6 +55,7 @@ from stile.store.postgres_connection import (
 )
 from stile.store.postgres_tx import PostgresTx
 from stile.store.reading import LIMIT_S, Reading, too_slow
+from stile.store.unstorable import NOT_STORABLE
 
 T = TypeVar("T")
 
@@ -202,7 +203,7 @@ class PostgresDatabase:
                     connection = None
                     if fresh:  # once on a kept connection, once on a new one
                         raise in_our_words(error) from error
-                except (OverflowError, UnicodeEncodeError) as error:
+                except NOT_STORABLE as error:
                     raise in_our_words(error) from error
         finally:
             self._readers.put(connection)
@@ -340,7 +341,7 @@ class PostgresDatabase:
         self._number += 1
         try:
             outcomes.ending.flush(then=self._ending(outcomes))
-        except (psycopg.Error, OverflowError, UnicodeEncodeError) as error:
+        except (psycopg.Error, *NOT_STORABLE) as error:
             if not is_lost(connection, error):
                 self._drop_writer()
                 if isinstance(error, AGAIN):

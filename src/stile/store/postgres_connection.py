@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from stile.kernel.errors import Corrupt, Invalid, MissingExtra, StileError, StorageFull, TooLarge, Unavailable
 from stile.kernel.settings import without_secrets
+from stile.store.unstorable import NOT_STORABLE, has_nul, in_words
 
 try:
     import psycopg
@@ -167,15 +168,15 @@ def is_lost(connection: Connection, error: BaseException) -> bool:
 
 def in_our_words(error: BaseException) -> BaseException:
     """The engine's error in Stile's words; what is not the engine's own stays as it is."""
-    if isinstance(error, StileError) or not isinstance(error, psycopg.Error | OverflowError | UnicodeEncodeError):
+    if isinstance(error, NOT_STORABLE):
+        return in_words(error)
+    if isinstance(error, StileError) or not isinstance(error, psycopg.Error):
         return error
     said = _first_line(error)
-    if isinstance(error, OverflowError | errors.NumericValueOutOfRange):
-        return Invalid("A number is too large: whole numbers may have 64 bits. Send a smaller one.")
-    if isinstance(error, UnicodeEncodeError):
-        return Invalid("A text holds half a character pair, which is not valid Unicode. Send it as UTF-8.")
+    if isinstance(error, errors.NumericValueOutOfRange):
+        return in_words(OverflowError())
     if isinstance(error, errors.CharacterNotInRepertoire | errors.UntranslatableCharacter) or "NUL" in said:
-        return Invalid("A text holds a NUL character, which the store cannot keep. Send it without.")
+        return has_nul()
     if isinstance(error, errors.DiskFull):
         return StorageFull("The disk of PostgreSQL is full, so nothing was stored. Free some space and try again.")
     if isinstance(error, errors.ProgramLimitExceeded):

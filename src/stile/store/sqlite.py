@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 import apsw
 
 from stile.kernel.clock import Clock, SystemClock
-from stile.kernel.errors import Corrupt, Invalid, StileError, StorageFull, Unavailable
+from stile.kernel.errors import Corrupt, StileError, StorageFull, Unavailable
 from stile.kernel.events import Event, encode_event
 from stile.kernel.ids import Ids, RandomIds
 from stile.store import outbox
@@ -37,6 +37,7 @@ from stile.store.group_writes import Groups, Write, settle
 from stile.store.migrations import migrate
 from stile.store.reading import LIMIT_S, Reading, too_slow
 from stile.store.sqlite_log import make_room
+from stile.store.unstorable import NOT_STORABLE, checked, checked_rows, in_words
 
 T = TypeVar("T")
 
@@ -46,7 +47,6 @@ _READERS = 4
 _STATEMENT_CACHE = 256
 _CHECK_STEPS = 20_000
 """A statement that reads is asked whether it should stop after so many steps of SQLite's machine: about 1 ms."""
-_NOT_STORABLE = (OverflowError, UnicodeEncodeError)
 
 
 class SqliteTx:
@@ -65,10 +65,10 @@ class SqliteTx:
         self.must_sync = False
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
-        return self._cursor.execute(sql, params).fetchall()
+        return self._cursor.execute(sql, checked(params)).fetchall()
 
     def one(self, sql: str, params: Sequence[Any] = ()) -> Row | None:
-        cursor = self._cursor.execute(sql, params)
+        cursor = self._cursor.execute(sql, checked(params))
         row: Row | None = cursor.fetchone()
         if row is not None and cursor.fetchone() is not None:  # more rows wait: let go of the statement
             cursor.close()
@@ -80,11 +80,11 @@ class SqliteTx:
         return None if row is None else row[0]
 
     def run(self, sql: str, params: Sequence[Any] = ()) -> int:
-        self._cursor.execute(sql, params).fetchall()
+        self._cursor.execute(sql, checked(params)).fetchall()
         return self._connection.changes()
 
     def many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        self._cursor.executemany(sql, rows)
+        self._cursor.executemany(sql, checked_rows(rows))
 
     def walk_indexes(self, *, in_order: bool = False) -> None:
         """SQLite plans so in any case."""
@@ -235,7 +235,7 @@ class SqliteDatabase:
                 connection.execute("ROLLBACK")
         except apsw.InterruptError as error:
             raise too_slow(self._read_limit_s) from error
-        except (apsw.Error, *_NOT_STORABLE) as error:
+        except (apsw.Error, *NOT_STORABLE) as error:
             raise _translated(error) from error
         finally:
             self._readers.put(reader)
@@ -305,7 +305,7 @@ class SqliteDatabase:
         except (apsw.FullError, apsw.IOError):
             raise
         except BaseException as error:  # handed to whoever asked for this write
-            write.error = _translated(error) if isinstance(error, (apsw.Error, *_NOT_STORABLE)) else error
+            write.error = _translated(error) if isinstance(error, (apsw.Error, *NOT_STORABLE)) else error
             if not self._writer_connection.get_autocommit():
                 self._writer_connection.execute("ROLLBACK")
             return _Done()
@@ -327,7 +327,7 @@ class SqliteDatabase:
             except (apsw.FullError, apsw.IOError):
                 raise
             except BaseException as error:  # handed to whoever asked for this write
-                write.error = _translated(error) if isinstance(error, (apsw.Error, *_NOT_STORABLE)) else error
+                write.error = _translated(error) if isinstance(error, (apsw.Error, *NOT_STORABLE)) else error
                 execute("ROLLBACK TO one")
                 execute("RELEASE one")
         return done
@@ -357,10 +357,8 @@ def _translated(error: BaseException) -> BaseException:
     """The engine's error in Stile's words."""
     if isinstance(error, StileError):
         return error
-    if isinstance(error, OverflowError):
-        return Invalid("A number is too large: whole numbers may have 64 bits. Send a smaller one.")
-    if isinstance(error, UnicodeEncodeError):
-        return Invalid("A text holds half a character pair, which is not valid Unicode. Send it as UTF-8.")
+    if isinstance(error, NOT_STORABLE):
+        return in_words(error)
     if isinstance(error, apsw.FullError):
         return StorageFull("The disk is full, so nothing was stored. Free some space and try again.")
     if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.PermissionsError | apsw.IOError):

@@ -13,6 +13,7 @@ import msgspec
 
 from stile.kernel.errors import Invalid, StileError
 from stile.store.database import Tx
+from stile.store.unstorable import has_nul
 from stile.train import (
     adoption_records,
     artifact_records,
@@ -251,6 +252,8 @@ def _acceptable(kind: str, key: str, value: str, refused: list[str]) -> bool:
     try:
         limits.check_key(kind, key)
         limits.check_length(f"{kind.capitalize()} value", value, _LONGEST_VALUE)
+        if "\0" in value:
+            raise has_nul()
     except StileError as error:
         refused.append(f"{kind} {key[:80]!r}: {error.message}")
         return False

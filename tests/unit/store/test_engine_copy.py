@@ -85,7 +85,7 @@ def test_nothing_is_there_when_a_text_cannot_be_kept(tmp_path: Path, cluster: Cl
     _use("sqlite", tmp_path / "data")
     file = tmp_path / "data" / "stile.db"
     sqlite = SqliteDatabase(file)
-    sqlite.write(lambda tx: tx.run("UPDATE runs SET name = ?", ("a\x00b",)))
+    sqlite.write(lambda tx: tx.run("UPDATE runs SET name = 'a' || char(0) || 'b'"))  # of an older release
     sqlite.close()
     url = cluster.fresh()
     with pytest.raises(Invalid, match="NUL"):
