@@ -98,6 +98,11 @@ def put_spans(tx: Tx, row: int, spans: Iterable[Span]) -> None:
     )
 
 
+def any_of(tx: Tx, experiment: int) -> bool:
+    """Whether an experiment has traces."""
+    return tx.one("SELECT 1 FROM traces WHERE experiment = ? LIMIT 1", (experiment,)) is not None
+
+
 def spans_of(tx: Tx, row: int) -> int:
     """How many spans a trace has."""
     return int(tx.scalar("SELECT COUNT(*) FROM spans WHERE trace = ?", (row,)))

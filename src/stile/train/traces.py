@@ -243,6 +243,11 @@ def delete(
     return len(found)
 
 
+def among(tx: Tx, experiment_ids: Sequence[str]) -> list[str]:
+    """Those of the experiments that have traces, in their order."""
+    return [id for id in experiment_ids if trace_records.any_of(tx, int(id))]
+
+
 def drop_all(tx: Tx, experiment_id: str) -> int:
     """Take every trace of an experiment away, when it is purged. Returns how many."""
     experiment = experiments.get(tx, experiment_id)

@@ -1,4 +1,4 @@
-"""What people may change about an experiment from its page: its name, whether it is there. Plain forms."""
+"""What people may change about an experiment from its page: its name, its note, whether it is there. Plain forms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from stile.store.database import Tx
 from stile.train import experiments
 from stile.train.experiment_records import Experiment
 from stile.web.forms import form, needed
+from stile.web.pages.experiments import NOTE_TAG
 from stile.web.render import post, see_other
 
 
@@ -22,6 +23,18 @@ async def _name(call: Call) -> Response:
         return experiments.get(tx, id)
 
     return _to(await call.write(work), f"It is called {name[:60]} now.")
+
+
+async def _note(call: Call) -> Response:
+    id = call.path("experiment_id")
+    # Browsers send lines that end with CRLF; what programs write ends with LF.
+    text = (await form(call)).get("note", "").replace("\r\n", "\n")
+
+    def work(tx: Tx) -> Experiment:
+        experiments.set_tag(tx, id, NOTE_TAG, text)
+        return experiments.get(tx, id)
+
+    return _to(await call.write(work), "The note was saved.")
 
 
 async def _delete(call: Call) -> Response:
@@ -53,6 +66,7 @@ _E = "/experiments/{experiment_id}"
 
 ROUTES = [
     post(_E + "/name", Permission.TRACK, _name),
+    post(_E + "/note", Permission.TRACK, _note),
     post(_E + "/delete", Permission.TRACK, _delete),
     post(_E + "/restore", Permission.TRACK, _restore),
 ]

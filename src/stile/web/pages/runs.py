@@ -12,7 +12,7 @@ from stile.edge.route import Route
 from stile.kernel.errors import Invalid
 from stile.kernel.permission import Permission, may
 from stile.store.database import Tx
-from stile.train import experiments, logged_keys, run_facets, run_records, run_table, saved_views, summaries
+from stile.train import experiments, logged_keys, run_facets, run_records, run_table, saved_views, summaries, traces
 from stile.train.experiment_records import Experiment
 from stile.train.filter_repair import repaired
 from stile.train.filters import FilterError
@@ -22,7 +22,16 @@ from stile.train.run_search import WORDS, RowPage
 from stile.train.run_table import TableRow
 from stile.train.saved_view_records import SavedView
 from stile.web.charts.sparkline import sparkline
-from stile.web.pages import experiment_forms, runs_asked, runs_csv, runs_found, runs_help, runs_view, ticked_forms
+from stile.web.pages import (
+    experiment_forms,
+    experiments_csv,
+    runs_asked,
+    runs_csv,
+    runs_found,
+    runs_help,
+    runs_view,
+    ticked_forms,
+)
 from stile.web.pages import experiments as experiments_page
 from stile.web.pages import saved_views as views_forms
 from stile.web.pages.runs_asked import Asked, Column, address, asked
@@ -59,6 +68,7 @@ class RunsData(msgspec.Struct, frozen=True, kw_only=True):
         drawn: the metric that is drawn: the first shown one with steps, else the one most runs logged steps of.
         curves: its course in each run that logged steps of it, thinned; by run id.
         found: how many match, and how they spread.
+        traced: the experiment has traces.
         deleted: the experiment has deleted runs, here or with ``lifecycle=deleted``.
         problem: why nothing was searched; then there are no runs.
         next, previous: cursors of the neighbouring pages, empty where there is none.
@@ -76,6 +86,7 @@ class RunsData(msgspec.Struct, frozen=True, kw_only=True):
     drawn: str
     curves: dict[str, list[float]]
     found: Facets
+    traced: bool
     deleted: bool
     views: list[SavedView]
     problem: Problem | None
@@ -113,6 +124,7 @@ def _load(tx: Tx, call: Call) -> RunsData:
         drawn=drawn,
         curves=_curves(tx, page.rows, rows, drawn),
         found=_NO_FACETS if problem else _facets(tx, experiment, state, known),
+        traced=bool(traces.among(tx, [experiment.experiment_id])),
         deleted=run_records.any_deleted(tx, experiment.row_id),
         views=saved_views.listing(tx, experiment.experiment_id, call.principal),
         problem=problem,
@@ -184,6 +196,7 @@ def _extras(data: RunsData, call: Call) -> dict[str, Any]:
         "deleted_url": address(path, msgspec.structs.replace(here, lifecycle="deleted", view="")),
         "active_url": address(path, msgspec.structs.replace(here, lifecycle="", view="")),
         "does": {what: address(f"{path}/runs/{what}", state) for what in ticked_forms.DOES},
+        "note": data.experiment.tags.get(experiments_page.NOTE_TAG, "").strip(),
         "undo": ticked_forms.undo(call),
         "refused": ticked_forms.refused(call),
         "most_ticked": ticked_forms.MOST,
@@ -216,6 +229,7 @@ PAGE = Page("/experiments/{experiment_id}", "runs.html", _load, _frame, extras=_
 
 ROUTES = [
     *experiments_page.PAGE.routes,
+    Route("GET", "/experiments.csv", Permission.READ, experiments_csv.answer, on_error=error_page),
     Route("GET", "/experiments/{experiment_id}/runs.csv", Permission.READ, runs_csv.answer, on_error=error_page),
     Route("GET", "/experiments/{experiment_id}/completions.json", Permission.READ, runs_help.completions),
     *views_forms.ROUTES,

@@ -8,12 +8,16 @@ from urllib.parse import quote
 import msgspec
 
 from stile.edge.call import Call
+from stile.edge.route import Route
 from stile.kernel.errors import Invalid
+from stile.kernel.permission import Permission
 from stile.store.database import Tx
 from stile.train import experiments, trace_search
 from stile.train.experiment_records import Experiment
 from stile.train.trace_values import TraceInfo
-from stile.web.render import Crumb, Frame, Page
+from stile.web.pages import traces_csv
+from stile.web.pages.runs_asked import query_text
+from stile.web.render import Crumb, Frame, Page, error_page
 
 _PER_PAGE = 50
 _SNIPPET = """import mlflow
@@ -66,8 +70,10 @@ def _extras(data: TracesData, call: Call) -> dict[str, Any]:
     path = call.request.url.path
     slowest = "execution_time_ms DESC"
     onward = f"{path}?filter={quote(data.filter)}&sort={quote(data.sort)}&cursor={quote(data.next)}"
+    searched = query_text({"filter": data.filter, "sort": data.sort})
     return {
         "next_url": onward if data.next else "",
+        "csv_url": f"{path}.csv" + (f"?{searched}" if searched else ""),
         "slowest_first": data.sort == slowest,
         "slowest_url": f"{path}?filter={quote(data.filter)}"
         + ("" if data.sort == slowest else f"&sort={quote(slowest)}"),
@@ -86,4 +92,7 @@ def _frame(data: TracesData) -> Frame:
 
 PAGE = Page("/experiments/{experiment_id}/traces", "traces.html", _load, _frame, extras=_extras)
 
-ROUTES = PAGE.routes
+ROUTES = [
+    Route("GET", "/experiments/{experiment_id}/traces.csv", Permission.READ, traces_csv.answer, on_error=error_page),
+    *PAGE.routes,
+]
