@@ -129,7 +129,7 @@ def train_with_sdk(stage: Stage, project: Path) -> int:
                 points += [(f"{name}_auc", roc_auc_score(table["malignant"], scores), step),
                            (f"{name}_loss", log_loss(table["malignant"], scores), step)]  # fmt: skip
         run.log_batch(points)
-        run.log_figure("coefficients", coefficients_graph(model, features))
+        run.log_figure(coefficients_graph(model, features), "coefficients")
         run.log_artifact(project / "policy.yaml", "policy.yaml")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

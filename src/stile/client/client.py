@@ -104,35 +104,60 @@ class Client:
 
     # tracking
 
-    def start_run(self, experiment: str, name: str = "", tags: Mapping[str, str] | None = None) -> Run:
-        """Open a run in an experiment, which is created when it is new."""
-        return tracking.start_run(self.session, experiment, name, tags or {})
+    def start_run(
+        self, experiment: str, name: str = "", tags: Mapping[str, Any] | None = None, *, parent: Run | str = ""
+    ) -> Run:
+        """Open a run in an experiment, which is created when it is new; below another one with ``parent``."""
+        return tracking.start_run(self.session, experiment, name, tags or {}, parent)
 
     def run(
-        self, experiment: str, name: str = "", tags: Mapping[str, str] | None = None, *, system_every_s: float = 10.0,
-        code: bool = True, environment: bool = True, most_waiting: int = 1_000_000,
+        self, experiment: str, name: str = "", tags: Mapping[str, Any] | None = None, *, parent: Run | str = "",
+        system_every_s: float = 10.0, code: bool = True, environment: bool = True, most_waiting: int = 1_000_000,
     ) -> LiveRun:  # fmt: skip
-        """Open a run that logs in the background; use it as a context manager.
+        """Open a run that logs in the background; use it as a context manager, or ``end`` it.
+
+        It ends FINISHED, FAILED after an error, KILLED by Ctrl-C, SIGTERM or SIGHUP (unless the program
+        handles these itself); in each case everything that was logged is stored or kept in a file.
 
         Args:
             experiment: its name; it is created when it is new.
             name: the run's name; one is made up when it has none.
             tags: tags of the run.
+            parent: the run (or its id) that this one is a part of, such as a sweep.
             system_every_s: how often processor, memory and graphics cards are logged; 0 for never.
             code: keep commit, uncommitted changes and command.
             environment: keep the Python version and all installed packages.
-            most_waiting: points that may wait in memory (24 bytes each); ``log`` waits beyond that.
+            most_waiting: points that may wait in memory (24 bytes each); while the server is away, the rest goes
+                to a file under ``.stile/unsent`` until it is back.
         """
         from stile.client.live_run import begin
 
         return begin(
-            self.session, experiment, name, tags or {}, system_every_s=system_every_s, code=code,
+            self.session, experiment, name, tags or {}, parent=parent, run_id="", system_every_s=system_every_s,
+            code=code, environment=environment, most_waiting=most_waiting,
+        )  # fmt: skip
+
+    def resume(
+        self, run_id: str, *, system_every_s: float = 10.0, code: bool = True, environment: bool = True,
+        most_waiting: int = 1_000_000,
+    ) -> LiveRun:  # fmt: skip
+        """Go on with a run, such as one that was killed; what was kept of it in this folder is sent first.
+
+        Steps that ``log`` counts by itself go on after the last one. The arguments are those of ``run``.
+
+        Raises:
+            Missing: there is no such run.
+        """
+        from stile.client.live_run import begin
+
+        return begin(
+            self.session, "", "", {}, parent="", run_id=run_id, system_every_s=system_every_s, code=code,
             environment=environment, most_waiting=most_waiting,
         )  # fmt: skip
 
     def send_kept(self) -> int:
-        """Send points that a program had to leave in files because the server was away; how many."""
-        from stile.client.live_run import send_kept
+        """Send what a program had to leave in files below this folder because the server was away; how many points."""
+        from stile.client.kept import send_kept
 
         return send_kept(self.session)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -35,15 +37,20 @@ _STATUS: dict[int, type[StileError]] = {
     409: errors.Conflict,
     413: errors.TooLarge,
     429: errors.TooMany,
+    502: Unavailable,
     503: Unavailable,
+    504: Unavailable,
 }
+
+
+_SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 class Session:
     """Talks to one server as one person.
 
     Connections are kept alive; ``close`` them or use the client as a context manager. Safe to
-    use from several threads.
+    use from several threads, and in forked children, which open connections of their own.
 
     Args:
         credentials: where, and as whom.
@@ -61,9 +68,20 @@ class Session:
     ) -> None:
         self.url = credentials.url
         self._nobody = f"No {serves} answers at {credentials.url}. Start one with: {start}"
+        self._credentials = credentials
         self._token = credentials.token
         self._timeout_s = timeout_s
         self._http: httpx.Client | None = None
+        self._inherited: httpx.Client | None = None
+        _SESSIONS.add(self)
+
+    def apart(self, timeout_s: float | None = None) -> Session:
+        """Another session with the same server as the same person, with connections of its own."""
+        return Session(self._credentials, self._timeout_s if timeout_s is None else timeout_s)
+
+    def after_fork(self) -> None:
+        """In a forked child: the connections are its parent's, who would read its answers."""
+        self._inherited, self._http = self._http or self._inherited, None  # held, so that nothing closes them
 
     def get(self, path: str, *, timeout_s: float | None = None, **query: Any) -> Any:
         """The JSON answer to GET; query values of None or "" are left out."""
@@ -154,6 +172,15 @@ class Session:
             # trust_env off: a proxy meant for the internet must not see a local server's traffic
             self._http = httpx.Client(base_url=self.url, headers=headers, trust_env=not _is_local(self.url))
         return self._http
+
+
+def _after_fork() -> None:
+    for session in list(_SESSIONS):
+        session.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def segment(text: object) -> str:

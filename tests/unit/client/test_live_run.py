@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from stile.client import Client, capture
-from stile.client.live_run import send_kept
+from stile.client.kept import KeptFile, send_kept
 from stile.client.system import SystemSampler
-from stile.client.writer import POINTS_PER_CALL, PointWriter
-from stile.kernel.errors import Invalid, Missing, Unavailable
+from stile.client.waiting import POINTS_PER_CALL
+from stile.client.writer import PointWriter
+from stile.kernel.errors import Conflict, Invalid, Missing, StileError, Unauthenticated, Unavailable
 from stile.testing.server import RunningServer
 
 
@@ -145,6 +146,70 @@ def test_logging_waits_when_too_much_is_waiting() -> None:
     assert server.points == [("loss", step) for step in range(250)]
 
 
+def test_nobody_waits_and_memory_is_bounded_when_the_server_is_away(tmp_path: Path) -> None:
+    server = Server()
+    server.away.set()
+    said: list[str] = []
+    kept = KeptFile(tmp_path, "r1")
+    writer = PointWriter(server, most=100, kept=kept, told=said.append)
+    for step in range(1000):
+        writer.put("loss", 1.0, step, 1)
+        assert writer._waiting.count <= 100
+    assert kept.path.exists()
+    server.away.clear()
+    assert writer.flush(20)
+    writer.close()
+    assert sorted(server.points) == [("loss", step) for step in range(1000)]
+    assert not kept.path.exists()
+    assert ("is kept in" in said[0], said[-1]) == (True, "points are sent again.")
+
+
+@pytest.mark.parametrize("error", [Unauthenticated("no token"), Missing("no run"), StileError("bug"), ValueError("x")])
+def test_points_stay_when_it_is_not_their_fault(tmp_path: Path, error: Exception) -> None:
+    server = Server()
+    said: list[str] = []
+    for gives_in in (False, True):
+        barred = threading.Event()
+        barred.set()
+
+        def send(part: dict[str, dict[str, list[Any]]], barred: threading.Event = barred) -> None:
+            if barred.is_set():
+                raise error
+            server(part)
+
+        kept = KeptFile(tmp_path, "r1")
+        writer = PointWriter(send, kept=kept, told=said.append)
+        for step in range(20):
+            writer.put("loss", 1.0, step, 1)
+        assert not writer.flush(0.3)
+        if gives_in:
+            barred.clear()
+        assert writer.close(5) == (0 if gives_in else 20)
+        if not gives_in:
+            assert sum(len(part["loss"]["step"]) for part in kept.parts()) == 20
+            assert "points wait, because they cannot be sent now" in said[0]
+            assert "20 points could not be sent and are kept in" in said[1]
+            kept.forget()
+    assert server.points == [("loss", step) for step in range(20)]
+
+
+def test_a_kept_file_is_sent_when_its_last_line_was_cut_off_or_another_is_refused(
+    server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Client(server.url) as client:
+        run = client.start_run("left")
+        for run_id in ("gone", run.run_id):
+            kept = KeptFile(tmp_path, run_id)
+            kept.add([{"loss": {"at": [1], "step": [0], "value": [0.5]}}])
+            kept.end("KILLED", 1)
+        with kept.path.open("ab") as file:
+            file.write(b'["points", {"loss"')
+        assert send_kept(client.session, tmp_path) == 1
+        assert "gone" in capsys.readouterr().err
+        assert run_of(client, run.run_id)["info"]["status"] == "KILLED"
+        assert [file.name.split(".")[0] for file in tmp_path.glob("*.jsonl")] == ["gone"]
+
+
 def test_other_metrics_are_stored_when_one_name_is_refused() -> None:
     server = Server()
     writer = PointWriter(server)
@@ -156,6 +221,8 @@ def test_other_metrics_are_stored_when_one_name_is_refused() -> None:
         writer.flush(10)
     writer.close()
     assert sorted(server.points) == sorted((key, step) for key in ("fine", "good") for step in range(10))
+    with pytest.raises(Conflict, match="has ended here"):
+        writer.put("good", 1.0, 11, 1)
 
 
 def test_points_are_kept_and_sent_later_when_the_server_stays_away(
@@ -165,14 +232,14 @@ def test_points_are_kept_and_sent_later_when_the_server_stays_away(
         run = client.start_run("left")
         away = Server()
         away.away.set()
-        writer = PointWriter(away, spill=tmp_path / "unsent" / f"{run.run_id}.jsonl")
+        writer = PointWriter(away, kept=KeptFile(tmp_path / "unsent", run.run_id))
         for step in range(20):
             writer.put("loss", math.nan if step == 3 else 1.0, step, 1)
         time.sleep(0.3)
         writer.put("loss", 1.0, 20, 1)
         assert writer.close(0.1) == 21
         assert away.tries < 10
-        assert "21 points were kept" in capsys.readouterr().err
+        assert "21 points could not be sent and are kept in" in capsys.readouterr().err
         assert send_kept(client.session, tmp_path / "unsent") == 21
         assert [step for step, _ in history(client, run.run_id, "loss")] == list(range(21))
         assert send_kept(client.session, tmp_path / "unsent") == 0
