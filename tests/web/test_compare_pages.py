@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import re
 import time
 from collections.abc import Iterator
 
@@ -247,3 +249,29 @@ def test_stream_says_that_a_curve_has_grown_and_when_all_have_ended(world: World
     assert client.get("/compare/live?run=x").status_code == 400
     with client.stream("GET", f"/compare/live?run={GHOST}&key=loss") as answer:
         assert "event: ended" in "".join(answer.iter_text())
+
+
+def test_many_runs_stand_best_first_and_their_heads_sort(world: World, client: httpx.Client) -> None:
+    ids = []
+    for at in range(9):
+        run = begun(world, f"sorted {at}")
+        log(world, run, metrics=points("val/loss", [float(abs(at - 6))]) + points("speed", [float(at)]))
+        ended(world, run)
+        ids.append(run)
+    query = "&".join(f"run={id}" for id in ids)
+
+    def shown(more: str = "") -> tuple[list[str], str]:
+        page = client.get(f"/compare?{query}{more}").text
+        table = page[page.index('id="metrics"') : page.index('id="curves"') if 'id="curves"' in page else None]
+        return re.findall(r"sorted \d", table[table.index("<tbody>") :])[:9], table
+
+    names, table = shown()
+    assert names[:3] == ["sorted 0", "sorted 6", "sorted 5"], "the baseline, then the best"
+    assert 'aria-sort="ascending"' in table
+    heads = [html.unescape(url) for url in re.findall(r'<th scope="col"[^>]*><a href="([^"]+)"', table)]
+    assert len(heads) == 2
+    by_speed = client.get(next(url for url in heads if "order=speed" in url).partition("#")[0]).text
+    assert 'aria-sort="descending"' in by_speed
+    assert shown("&order=speed")[0][:3] == ["sorted 0", "sorted 8", "sorted 7"]
+    assert shown("&order=speed&turned=1")[0][:3] == ["sorted 0", "sorted 1", "sorted 2"]
+    assert shown("&order=nothing")[0] == [f"sorted {at}" for at in range(9)]

@@ -120,6 +120,18 @@ def test_scatter_without_common_runs_says_what_to_do() -> None:
     assert (chart.drawing, chart.finding) == ("", "No run has both lr and auc. Choose other axes.")
 
 
+@pytest.mark.parametrize(("goal", "strong", "word"), [("val/loss", "1", "lower"), ("auc", "9", "higher")])
+def test_strongest_of_many_parallel_lines_is_the_best_run(goal: str, strong: str, word: str) -> None:
+    dots = [Dot(str(at), f"run {at}", f"/runs/{at}", at) for at in range(1, 10)]
+    places = {str(at): float(at) for at in range(1, 10)}
+    found = parallel(dots, [ruler("lr", places), ruler(goal, places)])
+    assert found.finding.endswith(f"The stronger the line, the {word} its {goal}.")
+    links = parsed(found.drawing).findall("a")
+    lines = [(link.get("href")[-1], link.find("path").get("class").split()[0]) for link in links]
+    assert lines[-1] == (strong, "tint-4"), "the strongest is drawn last, over the others"
+    assert len(lines) == 9
+
+
 def test_parallel_lines_have_gaps_and_need_two_places() -> None:
     rulers = [
         ruler("lr", {"0": 0.1, "1": 0.2, "2": 0.3}),

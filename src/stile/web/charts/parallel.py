@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from stile.train.metric_direction import direction
 from stile.web.charts.axes import Ruler
 from stile.web.charts.chart import Chart
 from stile.web.charts.curves import ink
@@ -25,21 +27,22 @@ def parallel(dots: Sequence[Dot], rulers: Sequence[Ruler]) -> Chart:
     """One line for each run, through its place on every axis; a line has a gap where a value is missing.
 
     The last axis is meant to be the outcome. A few lines have the colours of their runs; many are tinted
-    by their place on the last axis, the stronger the higher.
+    by their place on the last axis: the stronger the better, where its name tells, else the higher.
     """
     gap = min(_MOST_GAP, max(_LEAST_GAP, (_WIDTH - 2 * _EDGE) / (len(rulers) - 1)))
     width = _EDGE * 2 + gap * (len(rulers) - 1)
     scales = [ruler.scale(_BOTTOM, _TOP) for ruler in rulers]
     parts: list[Markup] = []
     tinted = len(dots) >= _TINTED_FROM
-    order = sorted(dots, key=lambda dot: rulers[-1].places.get(dot.id, rulers[-1].low)) if tinted else dots
+    falls = direction(rulers[-1].name) == "down"
+    order = sorted(dots, key=lambda dot: _strength(rulers[-1], dot, falls=falls)) if tinted else dots
     for dot in order:
         points = [
             (_EDGE + gap * at, scale(ruler.places[dot.id])) if dot.id in ruler.places else None
             for at, (ruler, scale) in enumerate(zip(rulers, scales, strict=True))
         ]
         if sum(point is not None for point in points) > 1:
-            drawn = path(points, f"{_tint(rulers[-1], dot) if tinted else ink(dot.place)} c-stroke line")
+            drawn = path(points, f"{_tint(rulers[-1], dot, falls=falls) if tinted else ink(dot.place)} c-stroke line")
             parts.append(el("a", el("title", dot.name), drawn, href=dot.url, aria_label=dot.name))
     for at, (ruler, scale) in enumerate(zip(rulers, scales, strict=True)):
         parts += _axis(ruler, scale.start, scale.end, _EDGE + gap * at, [(scale(p), label) for p, label in ruler.marks])
@@ -50,16 +53,22 @@ def parallel(dots: Sequence[Dot], rulers: Sequence[Ruler]) -> Chart:
     )  # fmt: skip
     finding = f"{len(dots)} runs, one line each, from {rulers[0].name} to {rulers[-1].name}."
     if tinted:
-        finding += f" The stronger the line, the higher its {rulers[-1].name}."
+        finding += f" The stronger the line, the {'lower' if falls else 'higher'} its {rulers[-1].name}."
     return Chart(finding=finding, drawing=drawing)
 
 
-def _tint(ruler: Ruler, dot: Dot) -> str:
+def _strength(ruler: Ruler, dot: Dot, *, falls: bool) -> float:
+    """What lines are drawn in the order of: the strongest last, over the others; those without a place first."""
+    place = ruler.places.get(dot.id)
+    return -math.inf if place is None else -place if falls else place
+
+
+def _tint(ruler: Ruler, dot: Dot, *, falls: bool) -> str:
     """The class of a line by its rank on an axis."""
-    ranked = sorted(ruler.places.values())
+    ranked = sorted(-place if falls else place for place in ruler.places.values())
     if dot.id not in ruler.places or len(ranked) < 2:
         return "tint-0"
-    rank = bisect_left(ranked, ruler.places[dot.id])
+    rank = bisect_left(ranked, _strength(ruler, dot, falls=falls))
     return f"tint-{min(_TINTS - 1, rank * _TINTS // len(ranked))}"
 
 

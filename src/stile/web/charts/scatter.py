@@ -9,12 +9,12 @@ from markupsafe import Markup
 
 from stile.web.charts.axes import Ruler
 from stile.web.charts.chart import Chart, figure
+from stile.web.charts.correlation import rank_correlation
 from stile.web.charts.curves import ink
 from stile.web.charts.svg import el, line, text
 
 _WIDTH, _HEIGHT = 560.0, 340.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 548.0, 24.0, 292.0
-_LEAST_FOR_CORRELATION = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,35 +80,13 @@ def _finding(shown: Sequence[Dot], total: int, across: Ruler, up: Ruler) -> str:
     if not shown:
         return f"No run has both {across.name} and {up.name}. Choose other axes."
     left_out = f" {total - len(shown)} of {total} runs lack one of them." if total > len(shown) else ""
-    ranks = None if across.words or up.words else _rank_correlation(shown, across, up)
+    ranks = (
+        None
+        if across.words or up.words
+        else rank_correlation([across.places[dot.id] for dot in shown], [up.places[dot.id] for dot in shown])
+    )
     if ranks is None:
         return f"{up.name} of {len(shown)} runs by {across.name}.{left_out}"
     way = "rise" if ranks > 0 else "fall"
     words = "hardly changes" if abs(ranks) < 0.3 else f"tends to {way}" if abs(ranks) < 0.7 else f"{way}s"
     return f"{up.name} {words} with {across.name} (rank correlation {ranks:+.2f} over {len(shown)} runs).{left_out}"
-
-
-def _rank_correlation(shown: Sequence[Dot], across: Ruler, up: Ruler) -> float | None:
-    """Spearman's rank correlation, ties sharing their mean rank; None for fewer than four runs or one value only."""
-    if len(shown) < _LEAST_FOR_CORRELATION:
-        return None
-    left = _ranks([across.places[dot.id] for dot in shown])
-    right = _ranks([up.places[dot.id] for dot in shown])
-    mean = (len(shown) - 1) / 2
-    above = sum((a - mean) * (b - mean) for a, b in zip(left, right, strict=True))
-    below = (sum((a - mean) ** 2 for a in left) * sum((b - mean) ** 2 for b in right)) ** 0.5
-    return above / below if below else None
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    order = sorted(range(len(values)), key=values.__getitem__)
-    found = [0.0] * len(values)
-    at = 0
-    while at < len(order):
-        end = at
-        while end + 1 < len(order) and values[order[end + 1]] == values[order[at]]:
-            end += 1
-        for place in order[at : end + 1]:
-            found[place] = (at + end) / 2
-        at = end + 1
-    return found

@@ -26,7 +26,7 @@ from stile.web.charts.axes import ruler
 from stile.web.charts.curves import curves
 from stile.web.charts.parallel import parallel
 from stile.web.charts.scatter import Dot, scatter
-from stile.web.pages import compare_view
+from stile.web.pages import compare_order, compare_view
 from stile.web.pages.compare_grid import Grid, Head, key_grid, metric_grid, slice_grid
 from stile.web.pages.compare_view import KeyRow, MetricRow, SliceRow
 from stile.web.pages.curve_view import AXES, View, drawable, track, view_of
@@ -130,7 +130,9 @@ def _load(tx: Tx, call: Call) -> CompareData:
     worth = compare_view.axes_worth(params)
     curve = compare_view.chosen_curve(metrics, call.query("metric"))
     goal = compare_view.outcome(metrics, call.query("y"))
-    across = call.query("across") or (f"params.{worth[0]}" if worth else "")
+    by = next((row.cells for row in metrics if row.key == goal), [])
+    likely = compare_order.explaining(worth, params, [cell.value for cell in by]) if by else next(iter(worth), "")
+    across = call.query("across") or (f"params.{likely}" if likely else "")
     axes = compare_view.chosen_axes(call.request.query_params.getlist("axis")[:_MOST_AXES], worth, goal)
     evidence = _evidence(tx, found)
     sliced = compare_view.slice_metrics(evidence)
@@ -209,7 +211,7 @@ def _extras(data: CompareData, call: Call) -> dict[str, Any]:
     return {
         "ids": ids,
         "query": query,
-        "grids": _grids(data, heads),
+        "grids": _grids(data, heads, call),
         "slice_grid": slice_grid(data.slices, heads) if data.slices else None,
         "overlay": _overlay(data),
         "curve_keys": [row.key for row in data.metrics if row.curve],
@@ -233,7 +235,16 @@ def _without(data: CompareData, call: Call, run_id: str) -> str:
     return links.changed(call.request, run=ids, baseline="" if baseline == run_id else baseline)
 
 
-def _grids(data: CompareData, heads: Sequence[Head]) -> list[Grid]:
+def _grids(data: CompareData, heads: Sequence[Head], call: Call) -> list[Grid]:
+    order = compare_order.order_of(
+        data.metrics, call.query("order") or data.goal, data.baseline, len(heads), turned=call.query("turned") == "1"
+    )
+    urls = {
+        row.key: links.changed(
+            call.request, order=row.key, turned="1" if row.key == order.key and not order.turned else "", at="metrics"
+        )
+        for row in data.metrics
+    }
     tables = [
         ("Metrics", "metrics", metric_grid(data.metrics, heads, whole=data.all, find=data.find)),
         ("Parameters", "params", key_grid(data.params, heads, whole=data.all, find=data.find)),
@@ -241,7 +252,12 @@ def _grids(data: CompareData, heads: Sequence[Head]) -> list[Grid]:
         ("Environment", "environment", key_grid(data.environment, heads, whole=data.all, find=data.find)),
         ("Tags", "tags", key_grid(data.tags, heads, whole=data.all, find=data.find)),
     ]
-    return [msgspec.structs.replace(grid, title=title, name=name) for title, name, grid in tables]
+    return [
+        msgspec.structs.replace(
+            compare_order.ordered(grid, order, urls if name == "metrics" else {}), title=title, name=name
+        )
+        for title, name, grid in tables
+    ]
 
 
 def _overlay(data: CompareData) -> Any:

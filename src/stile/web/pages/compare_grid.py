@@ -26,13 +26,17 @@ _TITLE_LETTERS = 200
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """What a row or column is about: a key, or a run with its page and the place of its colour (-1 for keys)."""
+    """What a row or column is about: a key, or a run with its page and the place of its colour (-1 for keys).
+
+    ``url`` of a key orders the runs by it; ``sorted`` says how they are ordered by it now.
+    """
 
     text: str
     url: str = ""
     place: int = -1
     baseline: bool = False
     note: str = ""
+    sorted: str = ""
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):

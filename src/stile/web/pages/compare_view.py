@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from stile.client.capture import COMMAND_TAG, COMMIT_TAG, DIFF_TAG, ENVIRONMENT_TAG, PYTHON_TAG
+from stile.train.column_choice import is_seed
 from stile.train.evidence import Evidence, Metric
 from stile.train.metric_direction import Direction, better, direction
 from stile.train.run_values import Run
@@ -186,14 +187,19 @@ def outcome(rows: Sequence[MetricRow], asked: str) -> str:
 
 
 def axes_worth(rows: Sequence[KeyRow]) -> list[str]:
-    """Parameters that could explain an outcome, best first: set in most runs, numbers before words, many values."""
+    """Parameters that could explain an outcome, best first: set in most runs, numbers before words, many values.
+
+    Seeds differ in every search and explain nothing, so they are left out unless nothing else differs.
+    """
 
     def rank(row: KeyRow) -> tuple[int, bool, int, str]:
         known = [value for value in row.values if value is not None]
         numbers = all(as_number(value) is not None for value in known)
         return len(row.values) - len(known), not numbers, -len(set(known)), row.key
 
-    return [row.key for row in sorted((row for row in rows if row.differs), key=rank)]
+    differing = [row for row in rows if row.differs]
+    telling = [row for row in differing if not is_seed(row.key)]
+    return [row.key for row in sorted(telling or differing, key=rank)]
 
 
 def chosen_axes(asked: Sequence[str], worth: Sequence[str], goal: str) -> list[str]:
