@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from stile.kernel.errors import Invalid
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from stile.client import Client
+    from stile.train.moving.server_source import ServerSource
     from stile.train.moving.transfer import Report
     from stile.train.moving.values import Source
 
@@ -66,23 +69,58 @@ def from_stile(*, source: str, state: str | None, source_token: str,
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False))
+@click.option(
+    "--layout", type=click.Choice(["stile", "mlflow"]), default="stile", show_default=True,
+    help="stile: JSON lines and files by digest. mlflow: what an MLflow server serves as it is.",
+)  # fmt: skip
 @to_server
-def export(*, folder: str, url: str | None, token: str | None, json_: bool) -> None:
-    """Write all that is tracked and registered to FOLDER, as JSON lines and files named by their digest.
+def export(*, folder: str, layout: str, url: str | None, token: str | None, json_: bool) -> None:
+    """Write all that is tracked and registered to FOLDER, which must be new or empty.
 
-    The layout is open and documented; ``stile import stile FOLDER`` reads it back. Use cases, decisions and
-    the ledger are not part of it: ``stile backup`` keeps those, and ``stile verify --export`` the ledger.
+    The layout of Stile is JSON lines and files named by their digest; it is open and documented, and ``stile import
+    stile FOLDER`` reads it back. The layout of MLflow is its SQLite database and a folder of artifacts, served by any
+    MLflow from 3.4 on; when it was stopped, the same command goes on. Ids, times and whole metric histories are kept.
+
+    Use cases, decisions and the ledger are part of neither: ``stile backup`` keeps those, and ``stile verify --export``
+    the ledger.
     """
-    from stile.train.moving.export import export as write
     from stile.train.moving.server_source import ServerSource
 
     client = client_for(url, token)
+    source = ServerSource(client.session)
+    if layout == "mlflow":
+        _to_mlflow(client, source, Path(folder), json_=json_)
+        return
+    from stile.train.moving.export import export as write
+
     with _Bar(quiet=json_) as bar:
-        counts = write(ServerSource(client.session), Path(folder), bar.counted)
+        counts = write(source, Path(folder), bar.counted)
     if json_:
         show_json({"folder": folder, "counts": counts})
         return
     show.table(f"{folder}/", ("what", "written"), list(counts.items()), empty="")
+
+
+def _to_mlflow(client: Client, source: ServerSource, folder: Path, *, json_: bool) -> None:
+    from stile.kernel.clock import SystemClock
+    from stile.train.moving.mlflow_export import ARTIFACTS, DATABASE, MlflowExport
+    from stile.train.moving.values import Omission
+
+    with _Bar(quiet=json_) as bar:
+        report = MlflowExport(source, folder, bar, pinned=source.pinned, now=SystemClock().now_ms()).run()
+    why = "MLflow has no place for use cases, their evidence and decisions; stile backup keeps them"
+    report.omitted += [Omission(what="use case", name=str(one["name"]), why=why) for one in client.use_cases()]
+    serve = (
+        f"cd {shlex.quote(str(folder.resolve()))} && "
+        f"mlflow server --backend-store-uri sqlite:///{DATABASE} --artifacts-destination ./{ARTIFACTS}"
+    )
+    if json_:
+        show_json({"folder": str(folder), "counts": report.seen, "omitted": report.omitted, "serve": serve})
+        return
+    show.table(f"{folder}/", ("what", "written"), list(report.seen.items()), empty="The server is empty.")
+    _show_omitted(report, "Everything was written.")
+    show.say("Serve it with:")
+    click.echo(f"  {serve}")
 
 
 def _opened(source: str, artifacts: Path | None, token: str) -> Source:
@@ -135,8 +173,12 @@ def _transfer(found: Source, address: str, state: str | None, *, url: str | None
 def _show(report: Report) -> None:
     rows = [(what, count, report.added.get(what, 0)) for what, count in report.seen.items()]
     show.table(report.source, ("what", "at the source", "added"), rows, empty="The source is empty.")
+    _show_omitted(report, "Everything was taken.")
+
+
+def _show_omitted(report: Report, whole: str) -> None:
     if not report.omitted:
-        show.say("Everything was taken.", "green")
+        show.say(whole, "green")
         return
     lines = [(one.what, one.name, one.why) for one in report.omitted[:_SHOWN]]
     show.table("Not taken", ("what", "which", "why"), lines, empty="")

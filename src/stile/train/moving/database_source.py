@@ -30,7 +30,7 @@ from stile.train.moving.values import (
     MovedTrace,
     MovedVersion,
     Omission,
-    copied_from,
+    stored_at,
 )
 from stile.train.trace_values import NAME_TAG
 
@@ -229,7 +229,7 @@ class DatabaseSource:
             found.append(
                 MovedVersion(
                     version=int(row["version"]), source=source,
-                    storage=copied_from(source, row.get("storage_location")),
+                    storage=stored_at(source, row.get("storage_location")),
                     run_id=row.get("run_id") or "", run_link=row.get("run_link") or "",
                     model_id=source[len("models:/") :] if source.startswith("models:/m-") else "",
                     description=row.get("description") or "", stage=row.get("current_stage") or "None",

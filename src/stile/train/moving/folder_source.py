@@ -27,7 +27,7 @@ from stile.train.moving.values import (
     MovedTrace,
     MovedVersion,
     Omission,
-    copied_from,
+    stored_at,
 )
 
 _STATUSES: dict[Any, Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]] = {
@@ -194,7 +194,7 @@ class FolderSource:
             source = str(meta.get("source") or "")
             yield MovedVersion(
                 version=int(meta["version"]), source=source,
-                storage=copied_from(source, meta.get("storage_location")), run_id=str(meta.get("run_id") or ""),
+                storage=stored_at(source, meta.get("storage_location")), run_id=str(meta.get("run_id") or ""),
                 run_link=str(meta.get("run_link") or ""),
                 model_id=str(meta.get("model_id") or "")
                 or (source[len("models:/") :] if source.startswith("models:/m-") else ""),

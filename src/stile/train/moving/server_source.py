@@ -29,8 +29,8 @@ from stile.train.moving.values import (
     MovedVersion,
     NotHere,
     Omission,
-    copied_from,
     is_copy,
+    stored_at,
 )
 
 _API = "/api/2.0/mlflow"
@@ -135,14 +135,31 @@ class ServerSource:
         except Missing:
             return  # a server older than traces
 
-    def _traces(self, experiment: str, body: Json) -> Iterator[MovedTrace]:
+    def _trace_infos(self, body: Json) -> Iterator[dict[str, Json]]:
+        """What a search for traces finds, page after page, by id."""
         following: str | None = ""
         while following is not None:
             page = self._session.post(f"{_TRACES}/search", {**body, "page_token": following} if following else body)
             following = page.get("next_page_token") or None
             infos = {info["trace_id"]: info for info in page.get("traces", [])}
-            if not infos:
-                continue
+            if infos:
+                yield infos
+
+    def _linked(self, experiment: str, body: Json) -> dict[str, list[str]]:
+        """The runs each trace of an experiment belongs to; a trace does not tell, so each run is asked about."""
+        runs = {"experiment_ids": [experiment], "run_view_type": "ALL", "max_results": 500}
+        found: dict[str, list[str]] = {}
+        for run in self._pages("runs/search", "runs", runs):
+            run_id = run["info"]["run_id"]
+            for infos in self._trace_infos({**body, "filter": f"attributes.run_id = '{run_id}'"}):
+                for id in infos:
+                    found.setdefault(id, []).append(run_id)
+        return found
+
+    def _traces(self, experiment: str, body: Json) -> Iterator[MovedTrace]:
+        linked: dict[str, list[str]] | None = None
+        for infos in self._trace_infos(body):
+            linked = self._linked(experiment, body) if linked is None else linked
             asked = urlencode([("trace_ids", id) for id in infos])
             found: Json = self._session.call("GET", f"{_TRACES}/batchGet?{asked}") or {}
             spans = {one["trace_info"]["trace_id"]: one.get("spans", []) for one in found.get("traces", [])}
@@ -152,10 +169,15 @@ class ServerSource:
                     at=milliseconds(info.get("request_time")), took=length(info.get("execution_duration")),
                     client_request_id=info.get("client_request_id") or "", request=info.get("request_preview") or "",
                     response=info.get("response_preview") or "", tags=info.get("tags") or {},
-                    metadata=info.get("trace_metadata") or {},
+                    metadata=info.get("trace_metadata") or {}, runs=linked.get(id, []),
                     spans=[sent_span(span) for span in spans.get(id, [])],
                     assessments=[sent_assessment(one) for one in info.get("assessments", [])],
                 )  # fmt: skip
+
+    def pinned(self, name: str, version: int) -> str:
+        """Where the files of a version of a registered model are."""
+        told = self._session.get(f"{_API}/model-versions/get-download-uri", name=name, version=str(version))
+        return str(told.get("artifact_uri") or "")
 
     def registered(self) -> Iterator[MovedRegistered]:
         names = [one["name"] for asked in ("", _PROMPTS) for one in self._found("registered-models", asked)]
@@ -226,11 +248,10 @@ class ServerSource:
 
     def _version(self, given: Json) -> MovedVersion:
         source = given.get("source", "")
-        asked = {"name": given["name"], "version": given["version"]}
-        told = self._session.get(f"{_API}/model-versions/get-download-uri", **asked) if is_copy(source) else {}
+        pinned = self.pinned(given["name"], int(given["version"])) if is_copy(source) else ""
         return MovedVersion(
             version=int(given["version"]), source=source,
-            storage=copied_from(source, told.get("artifact_uri")), run_id=given.get("run_id") or "",
+            storage=stored_at(source, pinned), run_id=given.get("run_id") or "",
             run_link=given.get("run_link") or "",
             model_id=given.get("model_id") or (source[len("models:/") :] if source.startswith("models:/m-") else ""),
             description=given.get("description") or "", stage=given.get("current_stage") or "None",

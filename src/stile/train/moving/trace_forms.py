@@ -1,4 +1,4 @@
-"""Spans and assessments in the forms that MLflow keeps and sends them in, brought into ours.
+"""Spans and assessments in the forms that MLflow keeps and sends them in, brought into ours and back.
 
 Source: ``mlflow.entities.span`` and ``mlflow.entities.assessment``; tables ``spans`` and ``assessments``.
 """
@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+from stile.train import spans
+from stile.train.span_check import checked
 from stile.train.trace_values import Assessment, Kind
 
 Named = Mapping[str, Any]
 
 _WHOLE = ("int_value", "start_time_unix_nano", "end_time_unix_nano", "time_unix_nano")
+_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+_REQUEST = "mlflow.traceRequestId"
+_SOURCE_RUN = "mlflow.assessment.sourceRunId"
 _SESSION = "mlflow.trace.session"
 _TOKENS = "mlflow.trace.tokenUsage"
 _COST = "mlflow.trace.cost"
@@ -105,6 +111,69 @@ def sent_assessment(given: Named) -> Assessment:
     )  # fmt: skip
 
 
+class SpanRow(NamedTuple):
+    """A span as a database keeps it: ids in hexadecimal, times in ns, and all of it as JSON."""
+
+    span_id: str
+    parent_id: str | None
+    name: str
+    kind: str
+    status: str
+    start: int
+    end: int | None
+    content: str
+
+
+def span_row(message: Named) -> SpanRow:
+    """The span of a message of protocol-buffer JSON, as ``kept_span`` reads it.
+
+    Raises:
+        Invalid: it is no span.
+    """
+    span = spans.read(checked(message))
+    attributes = {key: _dumped(_plain(value)) for key, value in _listed(message)}
+    content = {
+        "trace_id": _base64(span.trace_id), "span_id": _base64(span.span_id),
+        "parent_span_id": _base64(span.parent_id) if span.parent_id else None, "name": span.name,
+        "start_time_unix_nano": span.started, "end_time_unix_nano": span.ended or None,
+        "events": [
+            {"name": one.get("name", ""), "time_unix_nano": int(one.get("time_unix_nano") or 0),
+             "attributes": {key: _plain(value) for key, value in _listed(one)}}
+            for one in message.get("events") or []
+        ],
+        "status": {
+            "code": f"STATUS_CODE_{span.status}", "message": str((message.get("status") or {}).get("message") or ""),
+        },
+        "attributes": {_REQUEST: _dumped(f"tr-{span.trace_id}")} | attributes,
+        "links": [
+            {"trace_id": "tr-" + _hex(one.get("trace_id")), "span_id": _hex(one.get("span_id")),
+             "attributes": {key: _plain(value) for key, value in _listed(one)} or None}
+            for one in message.get("links") or []
+        ],
+    }  # fmt: skip
+    return SpanRow(
+        span_id=span.span_id, parent_id=span.parent_id or None, name=span.name, kind=span.type, status=span.status,
+        start=span.started, end=span.ended or None, content=_dumped(content),
+    )  # fmt: skip
+
+
+def assessment_row(given: Assessment, trace_id: str) -> tuple[Any, ...]:
+    """The columns of the table ``assessments``, in their order."""
+    if given.kind == "issue":
+        value = _dumped(given.body)
+    elif isinstance(serialized := given.body.get("serialized_value"), dict):
+        value = str(serialized.get("value"))
+    else:
+        value = _dumped(given.body.get("value"))
+    error = given.body.get("error")
+    return (
+        given.assessment_id, trace_id, given.name, given.kind, value, _dumped(error) if error else None,
+        given.created_at, given.updated_at, given.source_type, given.source_id or None,
+        given.metadata.get(_SOURCE_RUN), given.span_id or None, given.rationale or None, given.overrides or None,
+        given.valid, _dumped(given.metadata) if given.metadata else None,
+    )  # fmt: skip
+
+
 def milliseconds(time: str | None) -> int:
     """A time as protocol buffers write it, in ms since 1970 UTC; 0 when there is none."""
     return round(datetime.fromisoformat(time).timestamp() * 1000) if time else 0
@@ -146,7 +215,7 @@ def _typed(value: Any) -> dict[str, Any]:
     if isinstance(value, int):
         return {"int_value": str(value)}
     if isinstance(value, float):
-        return {"double_value": value}
+        return {"double_value": value if math.isfinite(value) else _WORDS[str(value)]}
     if isinstance(value, str):
         return {"string_value": value}
     if isinstance(value, Mapping):
@@ -156,3 +225,36 @@ def _typed(value: Any) -> dict[str, Any]:
 
 def _texts(pairs: Mapping[str, Any]) -> dict[str, str]:
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in pairs.items()}
+
+
+def _listed(one: Named) -> list[tuple[str, Any]]:
+    return [(pair["key"], pair.get("value")) for pair in one.get("attributes") or []]
+
+
+def _plain(value: Any) -> Any:
+    """A typed value as a plain one; a number that JSON has no form for comes as a word."""
+    found: Iterable[tuple[str, Any]] = (value or {}).items()
+    kind, inner = next(iter(found), ("", None))
+    if kind == "double_value":
+        return float(cast("float", inner))
+    if kind == "array_value":
+        return [_plain(item) for item in cast("Named", inner).get("values") or []]
+    if kind == "kvlist_value":
+        return {pair["key"]: _plain(pair.get("value")) for pair in cast("Named", inner).get("values") or []}
+    return int(cast("str", inner)) if kind == "int_value" else inner
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _base64(digits: str) -> str:
+    return base64.b64encode(bytes.fromhex(digits)).decode()
+
+
+def _hex(id: Any) -> str:
+    """An id in base64 as hexadecimal digits; one of another form as it is."""
+    try:
+        return base64.b64decode(id, validate=True).hex()
+    except (TypeError, ValueError):
+        return str(id or "")

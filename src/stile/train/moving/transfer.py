@@ -293,10 +293,9 @@ class Transfer:
         place = given.storage or given.source
         if place.startswith(("models:/", "runs:/")) or is_remote(place) or prompts.is_prompt(given.tags):
             return given
-        plain = _plain(place)
-        for root in sorted(self._roots, key=len, reverse=True):
-            if root and (plain == root or plain.startswith(root + "/")):
-                return _placed(given, self._roots[root] + plain[len(root) :])
+        here = self._here(place)
+        if here:
+            return self._placed(given, here)
         uri = f"{SCHEME}imported/{_segment(name)}/{given.version}"
         try:
             self._put_files(self._source.folder(place), uri)
@@ -305,7 +304,21 @@ class Transfer:
                 raise
             self._omit("files", f"{name} v{given.version}", str(error))
             return msgspec.structs.replace(given, storage="")
-        return _placed(given, uri)
+        return self._placed(given, uri)
+
+    def _placed(self, given: MovedVersion, uri: str) -> MovedVersion:
+        """The version with its files at ``uri``."""
+        if given.storage:
+            return msgspec.structs.replace(given, storage=uri, source=self._here(given.source) or given.source)
+        return msgspec.structs.replace(given, source=uri)
+
+    def _here(self, place: str) -> str:
+        """The address that a place of the source has on the server; '' when it is not below anything that was moved."""
+        plain = _plain(place)
+        for root in sorted(self._roots, key=len, reverse=True):
+            if root and (plain == root or plain.startswith(root + "/")):
+                return self._roots[root] + plain[len(root) :]
+        return ""
 
     def _see(self, what: str, count: int = 1) -> None:
         self.report.seen[what] = self.report.seen.get(what, 0) + count
@@ -326,12 +339,6 @@ def _segment(name: str) -> str:
     if _PLAIN.fullmatch(name):
         return name
     return f"{_OTHER.sub('_', name)[:80]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-
-
-def _placed(given: MovedVersion, uri: str) -> MovedVersion:
-    if given.storage:
-        return msgspec.structs.replace(given, storage=uri)
-    return msgspec.structs.replace(given, source=uri)
 
 
 class _Points:

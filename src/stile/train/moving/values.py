@@ -137,8 +137,8 @@ class MovedVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A version of a registered model; ``source`` is an address in the store it comes from or goes to.
 
     Attributes:
-        storage: where its files are, when it was made of another version, whose address ``source`` then is: that
-            one may be gone by now, or have another name.
+        storage: where its files are, when that is not ``source``: it was made of another version, which may be gone
+            by now or have another name, or what lies at ``source`` has changed since.
     """
 
     version: int
@@ -260,6 +260,6 @@ def is_copy(source: str) -> bool:
     return source.startswith("models:/") and bool(name) and version.isdecimal()
 
 
-def copied_from(source: str, storage: str | None) -> str:
-    """Where the files of a version are, when it was made of another one and that is known; '' otherwise."""
-    return storage if storage and is_copy(source) else ""
+def stored_at(source: str, storage: str | None) -> str:
+    """Where the files of a version are, when that is known and not its source; '' otherwise."""
+    return storage if storage and storage != source else ""
