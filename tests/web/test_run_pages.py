@@ -260,6 +260,33 @@ def test_previews_show_tables_and_changes_as_text_only(rich: str, ada: httpx.Cli
     assert data["preview"]["rows"] == [["<b>a</b>", "1"]]
 
 
+def test_pictures_of_a_run_are_seen_on_its_page(rich: str, ada: httpx.Client) -> None:
+    page = ada.get(f"/runs/{rich}").text
+    assert (
+        f'<a href="/runs/{rich}/files/figures/plot.svg"><img src="/runs/{rich}/raw/figures/plot.svg" alt="" '
+        'loading="lazy"' in page
+    )
+    assert page.count("<img ") == 1, "nothing but pictures is shown as one"
+
+
+def test_controls_of_curves_are_there_only_with_curves(world: World, rich: str, ada: httpx.Client) -> None:
+    flat = begun(world, "no curve")
+    log(world, flat, metrics=points("auc", [0.9]))
+    assert "data-look" in ada.get(f"/runs/{flat}").text, "it may still log some"
+    ended(world, flat)
+    page = ada.get(f"/runs/{flat}").text
+    assert "data-look" not in page
+    assert "No metric has more than one point yet." in page
+    assert "data-look" in ada.get(f"/runs/{rich}").text
+    assert "data-look" in ada.get(f"/runs/{rich}?find=nothing").text, "a search that found nothing can be changed"
+
+
+def test_way_to_a_file_leads_back_to_the_experiment(rich: str, world: World, ada: httpx.Client) -> None:
+    page = ada.get(f"/runs/{rich}/files/tables/t.csv").text
+    crumbs = page[page.index('aria-label="Breadcrumb"') : page.index("</nav>", page.index('aria-label="Breadcrumb"'))]
+    assert f'<a href="/experiments/{experiment(world)}">runs of page tests</a>' in crumbs
+
+
 def test_folders_list_what_lies_in_them(rich: str, ada: httpx.Client) -> None:
     text = ada.get(f"/runs/{rich}/files").text
     assert f'href="/runs/{rich}/files/tables"' in text

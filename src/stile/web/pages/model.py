@@ -21,6 +21,7 @@ from stile.web.charts.intervals import Estimate, Pair, common_range, interval_ba
 from stile.web.pages.chain import Stop, chain
 from stile.web.pages.gate_view import verdict_of
 from stile.web.pages.use_cases import headline
+from stile.web.pages.version_runs import Origins, origins
 from stile.web.render import Crumb, Frame, Page
 
 GUARDED = ("champion", "challenger", "shadow")
@@ -44,6 +45,7 @@ class ModelData(msgspec.Struct, frozen=True, kw_only=True):
         policy: whether a policy is in force.
         held: the champion is on hold: it answers, but people must decide.
         previous: the champion before, 0 for none: what a rollback returns to.
+        origins: the runs the versions came from, where nothing else stands for them: of a model that is not governed.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ModelData(msgspec.Struct, frozen=True, kw_only=True):
     champion: int
     held: bool
     previous: int
+    origins: Origins
 
 
 def _load(tx: Tx, call: Call) -> ModelData:
@@ -92,6 +95,7 @@ def _load(tx: Tx, call: Call) -> ModelData:
         champion=champion,
         held=held,
         previous=previous,
+        origins=origins(tx, () if governed else [each.run_id for each in found]),
     )
 
 

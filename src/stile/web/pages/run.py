@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -11,6 +12,7 @@ from stile.client.capture import ENVIRONMENT_PATH
 from stile.edge.call import Call
 from stile.govern import registry_search
 from stile.kernel.errors import Missing
+from stile.people import use_cases
 from stile.store.database import Tx
 from stile.train import (
     artifacts,
@@ -60,6 +62,13 @@ class RegisteredAs(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     aliases: list[str]
     digest: str
+    governed: bool
+
+    @property
+    def url(self) -> str:
+        """Its gate; where no use case governs it, its row on the page of the model."""
+        home = f"/models/{quote(self.model, safe='')}"
+        return f"{home}/versions/{self.version}/gate" if self.governed else f"{home}#v{self.version}"
 
 
 class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +160,14 @@ def _curves(tx: Tx, run: Run, sizes: dict[str, int], find: str, view: View) -> l
 def _registered(tx: Tx, run_id: str) -> list[RegisteredAs]:
     found = registry_search.search_versions(tx, filter=f"run_id = '{run_id}'", max_results=100).versions
     return [
-        RegisteredAs(model=each.name, version=each.version, aliases=each.aliases, digest=each.digest) for each in found
+        RegisteredAs(
+            model=each.name,
+            version=each.version,
+            aliases=each.aliases,
+            digest=each.digest,
+            governed=use_cases.exists(tx, each.name),
+        )
+        for each in found
     ]
 
 
@@ -259,6 +275,8 @@ def _extras(data: RunData, call: Call) -> dict[str, Any]:
         "file_count": len(data.files) + sum(len(model.files) for model in data.models),
         "shown_files": _MOST_FILES,
         "specs": graphs[:_MOST_GRAPHS],
+        "pictures": run_view.pictures(data.files, data.root),
+        "any_curve": any(group.total for group in parts),
         "facts": run_view.environment(data.run, data.files, data.root, data.machine),
         "baselines": _choices(data),
         "kept": lambda *names: links.kept_fields(call.request, *names),
@@ -310,12 +328,9 @@ def _columns(data: RunData) -> list[list[Node]]:
     tables = [Node("dataset", each.name or each.digest[:12], "both") for each in run.datasets[:4]]
     read = [Node("model read", each.model_id, "ds") for each in run.models if each.direction == "input"][:2]
     logged = [Node("model", each.name, "ds", "#files") for each in data.models[:4]]
-    versions = [
-        Node("version", f"{each.model} v{each.version}", "ds", f"/models/{each.model}/versions/{each.version}/gate")
-        for each in data.registered[:4]
-    ]
+    versions = [Node("version", f"{each.model} v{each.version}", "ds", each.url) for each in data.registered[:4]]
     use = [
-        Node("in use as", f"{alias} of {each.model}", "eng", f"/models/{each.model}")
+        Node("in use as", f"{alias} of {each.model}", "eng", f"/models/{quote(each.model, safe='')}")
         for each in data.registered[:4] for alias in each.aliases
     ][:4]  # fmt: skip
     return [tables + read, [Node("run", run.info.name, "ds")], logged, versions, use]

@@ -19,7 +19,7 @@ from stile.edge.route import Route
 from stile.kernel.errors import Invalid, Missing
 from stile.kernel.permission import Permission
 from stile.store.database import Tx
-from stile.train import artifacts, logged_models, runs
+from stile.train import artifacts, experiments, logged_models, runs
 from stile.train.artifact_paths import checked_path, ours
 from stile.train.artifact_records import Artifact
 from stile.train.artifacts import ListedEntry
@@ -106,7 +106,11 @@ async def _show(call: Call) -> Response:
     now_ms, waiting = await call.read(lambda tx: (tx.now_ms(), waiting_for(tx, call)))
     home, query = f"/runs/{data.run.run_id}", f"?model={quote(data.model)}" if data.model else ""
     parts = data.path.split("/") if data.path else []
-    crumbs = [Crumb("Runs", "/experiments"), Crumb(data.run.name, home), Crumb("Files", f"{home}/files{query}")]
+    experiment = await call.read(lambda tx: experiments.get(tx, data.run.experiment_id))
+    crumbs = [
+        Crumb("Runs", "/experiments"), Crumb(experiment.name, f"/experiments/{experiment.experiment_id}"),
+        Crumb(data.run.name, home), Crumb("Files", f"{home}/files{query}"),
+    ]  # fmt: skip
     crumbs += [
         Crumb(part, f"{home}/files/{quote('/'.join(parts[: at + 1]))}{query}" if at + 1 < len(parts) else "")
         for at, part in enumerate(parts)

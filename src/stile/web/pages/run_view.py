@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -20,6 +21,7 @@ from stile.client.capture import (
 from stile.train.artifact_records import Artifact
 from stile.train.metric_direction import better, direction
 from stile.train.run_values import Run
+from stile.web.previews import kind_of
 from stile.web.words import short_whole, signed, size
 
 SYSTEM = "system"
@@ -27,6 +29,7 @@ NOTE_TAG = "mlflow.note.content"
 PARENT_TAG = "mlflow.parentRunId"
 HIDDEN = ("mlflow.", "stile.")
 _TEXT_LETTERS = 300
+_LARGEST_PICTURE = 1 << 20
 
 Change = Literal["", "same", "changed", "new", "gone"]
 
@@ -225,6 +228,12 @@ def command_words(text: str) -> str:
 def tree(files: Sequence[Artifact], root: str, name: str = "") -> Folder:
     """Files below ``root`` as a tree."""
     return _folder(name, "", [(file.path.removeprefix(root + "/").split("/"), file) for file in files])
+
+
+def pictures(files: Sequence[Artifact], root: str, most: int = 12) -> list[str]:
+    """Paths of the pictures among a run's files that are shown at once: the first of those that are small enough."""
+    found = (file for file in files if kind_of(file.path, file.size) == "image" and file.size <= _LARGEST_PICTURE)
+    return [file.path.removeprefix(root + "/") for file in islice(found, most)]
 
 
 def _folder(name: str, path: str, entries: Sequence[tuple[list[str], Artifact]]) -> Folder:
