@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from stile.cli import show
 from stile.cli.options import client_for, show_json, to_server
+
+if TYPE_CHECKING:
+    from stile.project.sameness import Comparison
 
 
 @click.command()
@@ -19,10 +24,11 @@ from stile.cli.options import client_for, show_json, to_server
 @click.option(
     "--here", is_flag=True, help="Use the present Python and packages instead of installing the recorded ones."
 )
+@click.option("--command", metavar="WORDS", help="What to run, when that was not recorded (or other words than those).")
 @click.option("--tolerance", type=click.FloatRange(0), default=1e-6, show_default=True,
               help="Largest relative difference of a point that still counts as the same.")  # fmt: skip
 @to_server
-def reproduce(*, run_id: str, repo: str, here: bool, tolerance: float,
+def reproduce(*, run_id: str, repo: str, here: bool, command: str | None, tolerance: float,
               url: str | None, token: str | None, json_: bool) -> None:  # fmt: skip
     """Do RUN again from what was recorded with it: commit, changes, packages, dataset versions, command.
 
@@ -34,7 +40,7 @@ def reproduce(*, run_id: str, repo: str, here: bool, tolerance: float,
     from stile.project.reproduce import reproduce as again
 
     session = client_for(url, token).session
-    wanted = recipe(session, run_id)
+    wanted = recipe(session, run_id, shlex.split(command) if command else None)
 
     def told(says: str) -> None:
         if not json_:
@@ -45,10 +51,15 @@ def reproduce(*, run_id: str, repo: str, here: bool, tolerance: float,
     if json_:
         show_json({"run_id": report.run_id, "same": report.same, "metrics": report.metrics, "remarks": report.remarks})
     else:
-        rows = [(one.key, one.verdict, one.first, one.again, one.gap) for one in report.metrics]
+        rows = [(one.key, one.verdict, one.first, one.again, _gap(one)) for one in report.metrics]
         columns = ("metric", "verdict", "recorded", "again", "largest relative difference")
         show.table(f"run {run_id}", columns, rows, empty="The run logged no metrics.")
         for remark in report.remarks:
             show.say(remark, "yellow")
     if not report.same:
         raise click.exceptions.Exit(1)
+
+
+def _gap(one: Comparison) -> float | str | None:
+    """How far apart two series are; where points have no partner, that."""
+    return "other steps" if one.gap is None and one.verdict == "different" else one.gap

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -23,6 +24,7 @@ COMMIT_TAG = "stile.commit"
 DIFF_TAG = "stile.diff"
 COMMAND_TAG = "stile.command"
 FOLDER_TAG = "stile.folder"
+UNKNOWN_TAG = "stile.unknown-files"
 PYTHON_TAG = "stile.python"
 ENVIRONMENT_TAG = "stile.environment"
 
@@ -37,13 +39,15 @@ class Captured(msgspec.Struct, frozen=True):
 def code(folder: Path, command: list[str] | None = None) -> Captured:
     """Commit, uncommitted changes and command, as far as ``folder`` is in a git checkout.
 
-    New files that git does not know are not part of the changes; the tag ``stile.diff`` says how many there are.
+    New files that git does not know are not part of the changes; the tag ``stile.unknown-files`` counts them.
+    Files of the checkout are named from ``folder`` in the command, so that another checkout runs its own.
     """
-    tags = {COMMAND_TAG: json.dumps(command if command is not None else _own_command())}
+    words = command if command is not None else _own_command()
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
-        return Captured(tags, {})
+        return Captured({COMMAND_TAG: json.dumps(words)}, {})
     top = _git(folder, "rev-parse", "--show-toplevel").decode().strip()
+    tags = {COMMAND_TAG: json.dumps([_in_checkout(word, folder) for word in words])}
     tags[COMMIT_TAG] = tags["mlflow.source.git.commit"] = commit.decode().strip()
     branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD").decode().strip()
     if branch and branch != "HEAD":
@@ -60,7 +64,7 @@ def code(folder: Path, command: list[str] | None = None) -> Captured:
     else:
         tags[DIFF_TAG] = "none"
     if unknown:
-        tags["stile.unknown-files"] = str(unknown)
+        tags[UNKNOWN_TAG] = str(unknown)
     return Captured(tags, files)
 
 
@@ -89,15 +93,44 @@ def environment() -> Captured:
     return Captured(tags, files)
 
 
+def installed_from(folder: Path) -> list[str]:
+    """Packages that were installed from a folder in ``folder``, and so follow what is there now."""
+    from importlib import metadata
+
+    address = folder.resolve().as_uri()
+    found = ((one, one.read_text("direct_url.json") or "") for one in metadata.distributions())
+    return sorted({str(one.metadata["Name"]) for one, text in found if "dir_info" in text and f'"{address}' in text})
+
+
 def _local(distribution: object) -> bool:
     """Whether a package was installed from a folder, which no index could give again."""
     text = distribution.read_text("direct_url.json")  # type: ignore[attr-defined]
     return bool(text) and "dir_info" in text
 
 
+def started_in() -> Path:
+    """The folder this program was started in, also when it has changed its folder since."""
+    script, main = Path(sys.argv[0]), getattr(sys.modules.get("__main__"), "__file__", None)
+    parts = Path(main).parts if main else ()
+    if parts and Path(*parts).is_absolute() and script.parts and parts[-len(script.parts) :] == script.parts:
+        folder = Path(*parts[: -len(script.parts)])
+        if not script.is_absolute() and folder.is_dir():
+            return folder
+    return Path.cwd()
+
+
 def _own_command() -> list[str]:
-    """How this program was started, with ``python`` for whatever interpreter it was."""
-    return ["python", *sys.orig_argv[1:]]
+    """How this program was started, with ``python`` for whatever interpreter it was; workers as their parent was."""
+    return ["python", *(sys.argv if "--multiprocessing-fork" in sys.orig_argv else sys.orig_argv[1:])]
+
+
+def _in_checkout(word: str, folder: Path) -> str:
+    """A word of a command; a file that git knows is named from ``folder``."""
+    if not Path(word).is_absolute() or not Path(word).is_file():
+        return word
+    if not _git(folder, "ls-files", "--error-unmatch", "--", word):
+        return word
+    return Path(os.path.relpath(Path(word).resolve(), folder.resolve())).as_posix()
 
 
 def _git(folder: Path, *arguments: str) -> bytes:

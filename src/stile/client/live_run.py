@@ -259,7 +259,7 @@ def begin(
     run._step = max((step for key, step in last.items() if not key.startswith("system/")), default=-1) + 1  # noqa: SLF001
     makers: list[Callable[[], Captured]] = []
     if code:
-        folder = Path.cwd()
+        folder = capture.started_in()
         makers.append(lambda: capture.code(folder))
     if environment:
         makers.append(capture.environment)

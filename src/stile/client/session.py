@@ -154,8 +154,8 @@ class Session:
                 headers={"content-type": kind} if content is not None else None,
                 timeout=self._timeout_s if timeout_s is None else timeout_s,
             )  # fmt: skip
-        except httpx.ConnectError as error:
-            raise Unavailable(self._nobody) from error
+        except httpx.ConnectError:
+            raise Unavailable(self._nobody) from None  # nobody there: the message says it all
         except httpx.TimeoutException as error:
             raise Unavailable(f"The server at {self.url} did not answer in time. Try again.") from error
         except httpx.HTTPError as error:

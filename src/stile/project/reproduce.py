@@ -32,6 +32,8 @@ from stile.project.sameness import Comparison, Series, compare
 Told = Callable[[str], None]
 _MACHINE = "system/"
 _PATIENCE_S = 30.0
+_PYTHONS = ("python", "python3")
+_MOST_NAMED = 5
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     use_case: str
     datasets: dict[str, str]
     series: dict[str, Series]
+    status: str
+    unknown_files: int
 
 
 class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +67,13 @@ class Reproduction(msgspec.Struct, frozen=True, kw_only=True):
         return all(one.verdict in ("identical", "within tolerance") for one in self.metrics)
 
 
-def recipe(session: Session, run_id: str) -> Recipe:
+def recipe(session: Session, run_id: str, command: list[str] | None = None) -> Recipe:
     """What was recorded with a run.
+
+    Args:
+        session: the server with the record.
+        run_id: the run.
+        command: what to run instead of the recorded command.
 
     Raises:
         Missing: there is no such run.
@@ -73,25 +82,32 @@ def recipe(session: Session, run_id: str) -> Recipe:
     run = session.get(f"{API}/runs/get", run_id=run_id)["run"]
     tags = {tag["key"]: tag["value"] for tag in run["data"].get("tags", [])}
     commit = tags.get(capture.COMMIT_TAG) or tags.get("mlflow.source.git.commit", "")
-    lacking = [name for name, value in (("commit", commit), ("command", tags.get(capture.COMMAND_TAG))) if not value]
+    words = command or json.loads(tags.get(capture.COMMAND_TAG, "[]"))
+    lacking = [name for name, value in (("commit", commit), ("command", words)) if not value]
     if lacking:
         raise Invalid(
             f"The run {run_id} was recorded without its {' and '.join(lacking)}, so it cannot be done again. "
-            "Runs of `stile run` and of Client().run inside a git checkout record both."
+            "Runs of `stile run` and of Client().run inside a git checkout record both; --command gives a command "
+            "to a run of another client."
         )
+    if why := _not_a_program(words):
+        raise Invalid(f"The run {run_id} {why}, which was not recorded. Put it into a file and give --command.")
+    if not [one for one in run["data"].get("metrics", []) if not one["key"].startswith(_MACHINE)]:
+        raise Invalid(f"The run {run_id} logged no metrics, so there is nothing to compare.")
     difference = tags.get(capture.DIFF_TAG, "none")
     if difference.startswith("too large"):
         raise Invalid(f"The uncommitted changes of the run {run_id} were too large to keep, so its code is not known.")
     return Recipe(
         run_id=run_id, name=run["info"].get("run_name", ""), commit=commit,
-        folder=tags.get(capture.FOLDER_TAG, "."), command=json.loads(tags[capture.COMMAND_TAG]),
+        folder=tags.get(capture.FOLDER_TAG, "."), command=words,
         changes=b"" if difference == "none" else _artifact(session, run_id, capture.DIFF_PATH),
         requirements=_artifact(session, run_id, capture.REQUIREMENTS_PATH),
         python=tags.get(capture.PYTHON_TAG, ""), use_case=tags.get(USE_CASE_TAG, ""),
         datasets={
             key.removeprefix(DATASET_TAG): digest for key, digest in tags.items() if key.startswith(DATASET_TAG)
         },
-        series=_series(session, run),
+        series=_series(session, run), status=run["info"].get("status", ""),
+        unknown_files=int(tags.get(capture.UNKNOWN_TAG, 0)),
     )  # fmt: skip
 
 
@@ -114,6 +130,8 @@ def reproduce(
         StileError: a step failed; the message ends with what it printed last.
     """
     remarks: list[str] = []
+    if wanted.status != "FINISHED":
+        remarks.append(f"the recorded run is {wanted.status}, so it may have stopped before its end")
     told(f"checking out {wanted.commit[:12]}")
     folder = _checkout(wanted, repository, scratch / "code")
     interpreter = Path(sys.executable)
@@ -121,8 +139,12 @@ def reproduce(
     if wanted.python and wanted.python != running:
         remarks.append(f"recorded with Python {wanted.python}, done again with {running}")
     if here:
-        if wanted.requirements and wanted.requirements != _installed():
-            remarks.append("the packages installed here are not the recorded ones")
+        if wanted.requirements and (changed := _changed_packages(wanted)):
+            remarks.append(f"the packages installed here are not the recorded ones: {changed}")
+        remarks += [
+            f"{name} is installed from {repository}, so its present code was used, not that of the commit"
+            for name in capture.installed_from(Path(_top(repository)))
+        ]
     elif wanted.requirements:
         told("installing the recorded packages")
         interpreter = _environment(wanted.requirements, scratch)
@@ -136,18 +158,21 @@ def reproduce(
         _fetch(session, wanted.use_case, digest, folder / ".stile" / "tables" / f"{part}.csv")
     with _throwaway_server(scratch) as again:
         told(f"running {' '.join(wanted.command)}")
-        _run(wanted, folder, interpreter, again)
+        try:
+            _run(wanted, folder, interpreter, again)
+        except StileError as error:
+            raise StileError(f"{error.message}{_perhaps(wanted, remarks, here=here)}") from error
         found = _series(again, _matching(again, wanted))
     return Reproduction(run_id=wanted.run_id, metrics=compare(wanted.series, found, tolerance), remarks=remarks)
 
 
 def _checkout(wanted: Recipe, repository: Path, target: Path) -> Path:
     """The recorded code as files; returns the folder the command ran in."""
+    top = _top(repository)
     if not _said(["git", "-C", str(repository), "cat-file", "-t", f"{wanted.commit}^{{commit}}"], check=False):
         raise Missing(
-            f"The commit {wanted.commit[:12]} is not in {repository}. Fetch it, or give a checkout with --repo."
+            f"The commit {wanted.commit[:12]} is not in {top}. Fetch it, or give a checkout that has it with --repo."
         )
-    top = _said(["git", "-C", str(repository), "rev-parse", "--show-toplevel"]).strip()
     _said(["git", "clone", "-q", "--shared", "--no-checkout", top, str(target)])
     _said(["git", "-C", str(target), "checkout", "-q", "--detach", wanted.commit])
     if wanted.changes:
@@ -158,6 +183,54 @@ def _checkout(wanted: Recipe, repository: Path, target: Path) -> Path:
     if not folder.is_relative_to(target.resolve()) or not folder.is_dir():
         raise Invalid(f"The recorded folder {wanted.folder!r} is not in the commit.")
     return folder
+
+
+def _top(repository: Path) -> str:
+    top = _said(["git", "-C", str(repository), "rev-parse", "--show-toplevel"], check=False).strip()
+    if not top:
+        raise Invalid(f"{repository.resolve()} is no git checkout. Go to the one of the run, or give it with --repo.")
+    return top
+
+
+def _not_a_program(command: list[str]) -> str:
+    """Why a command does not stand for what was run; nothing when it does."""
+    if any("ipykernel" in word or "jupyter" in word for word in command):
+        return "was made in a notebook"
+    if command[0] in _PYTHONS and [word for word in command[1:] if word not in ("-i", "-u", "-B")] in ([], ["-"]):
+        return "was typed in or came from standard input"
+    return ""
+
+
+def _perhaps(wanted: Recipe, remarks: list[str], *, here: bool) -> str:
+    """What may be behind a command that failed."""
+    found = list(remarks)
+    if wanted.unknown_files:
+        there = "was 1 file" if wanted.unknown_files == 1 else f"were {wanted.unknown_files} files"
+        found.append(f"there {there} that git did not know when the run was recorded; commit what a run needs")
+    if not here and wanted.requirements:
+        found.append("the recorded packages were installed from an index; --here uses the present ones instead")
+    return "".join(f"\n  Note: {one}." for one in found)
+
+
+def _changed_packages(wanted: Recipe) -> str:
+    """The first recorded packages that are not here as recorded, and how many are here besides; may be empty."""
+    before, now = (_versions(text) for text in (wanted.requirements, _installed()))
+    other = [
+        f"{name} {now.get(name, 'is missing')} (recorded: {version})"
+        for name, version in sorted(before.items())
+        if now.get(name) != version
+    ]
+    said = other[:_MOST_NAMED]
+    if len(other) > _MOST_NAMED:
+        said.append(f"{len(other) - _MOST_NAMED} more")
+    if more := len(now.keys() - before.keys()):
+        said.append(f"{more} that were not there then")
+    return ", ".join(said)
+
+
+def _versions(requirements: bytes) -> dict[str, str]:
+    lines = (line.removeprefix("# ").partition(" ")[0] for line in requirements.decode().splitlines())
+    return dict(line.split("==", 1) for line in lines if "==" in line)
 
 
 def _environment(requirements: bytes, scratch: Path) -> Path:
@@ -178,7 +251,7 @@ def _fetch(session: Session, use_case: str, digest: str, file: Path) -> None:
 
 
 def _run(wanted: Recipe, folder: Path, interpreter: Path, again: Session) -> None:
-    words = [str(interpreter), *wanted.command[1:]] if wanted.command[0] in ("python", "python3") else wanted.command
+    words = [str(interpreter), *wanted.command[1:]] if wanted.command[0] in _PYTHONS else wanted.command
     (folder / ".stile" / "candidates").mkdir(parents=True, exist_ok=True)
     told = {
         "MLFLOW_TRACKING_URI": again.url, "MLFLOW_REGISTRY_URI": again.url, "STILE_URL": again.url, "STILE_TOKEN": "",
@@ -197,7 +270,8 @@ def _matching(again: Session, wanted: Recipe) -> dict[str, Any]:
     if not found:
         raise Missing(
             "The command logged nothing to the throw-away server that MLFLOW_TRACKING_URI and STILE_URL name. If it "
-            "chooses a server itself (mlflow.set_tracking_uri), it has logged there: take that out and try again."
+            "chooses a server itself (mlflow.set_tracking_uri, Client(url)), it has logged there: take that out and "
+            "try again."
         )
     if not named:
         raise Missing(f"The command logged {len(found)} runs, none of them called {wanted.name!r}.")

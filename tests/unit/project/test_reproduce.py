@@ -13,7 +13,7 @@ import pytest
 
 from stile.cli.outcome import run_command
 from stile.cli.root import stile
-from stile.client import Client
+from stile.client import Client, tracking
 from stile.project.recording import record
 from stile.project.sameness import compare
 from stile.testing.server import RunningServer
@@ -92,6 +92,7 @@ def test_it_is_said_what_is_lacking_when_a_run_cannot_be_done_again(
     run_id, folder = recorded
     with Client(server.url) as client:
         bare, elsewhere = (client.start_run("toy").run_id for _ in range(2))
+        tracking.Run(client.session, tracking.reopen_run(client.session, elsewhere)).log_metric("loss", 1.0)
         record(client.session, [elsewhere], folder, ["python", "-c", "pass"], use_case="toy", datasets={})
     assert run_command(stile, ["reproduce", bare, "--url", server.url]) == 1
     assert "without its commit and command" in capsys.readouterr().err
@@ -101,6 +102,103 @@ def test_it_is_said_what_is_lacking_when_a_run_cannot_be_done_again(
     assert "is not in" in capsys.readouterr().err
     assert run_command(stile, ["reproduce", elsewhere, "--repo", str(folder), "--here", "--url", server.url]) == 1
     assert "logged nothing to the throw-away server" in " ".join(capsys.readouterr().err.split())
+
+
+def test_it_is_said_why_a_run_is_not_done_again(
+    recorded: tuple[str, Path], server: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id, folder = recorded
+
+    def said(*arguments: str) -> str:
+        assert run_command(stile, ["reproduce", *arguments, "--here", "--url", server.url]) == 1
+        return " ".join("".join(capsys.readouterr()).split())
+
+    with Client(server.url) as client:
+        commands = {
+            "was made in a notebook": ["python", "-m", "ipykernel_launcher", "-f", "kernel.json"],
+            "was typed in or came from standard input": ["python", "-"],
+            "logged no metrics": ["python", "train.py"],
+        }
+        for says, command in commands.items():
+            with client.start_run("toy") as run:
+                record(client.session, [run.run_id], folder, command, use_case="toy", datasets={})
+            assert says in said(run.run_id)
+        with client.start_run("toy") as run:
+            run.log_metric("loss", 1.0)
+            (folder / "needed.py").write_text("")
+            record(client.session, [run.run_id], folder, ["python", "needed.py"], use_case="toy", datasets={})
+        failed = said(run.run_id, "--repo", str(folder))
+        assert "needed.py failed (exit code 2)" in failed
+        assert "there was 1 file that git did not know" in failed
+    assert "is no git checkout" in said(run_id, "--repo", str(tmp_path))
+
+
+def test_a_command_is_given_to_a_run_of_another_client(
+    recorded: tuple[str, Path], server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = recorded
+    (folder / "other.py").write_text(
+        "from stile.client import Client\nrun = Client().start_run('x', 'theirs')\nrun.log_metric('loss', 1.0)\n"
+    )
+    git(folder, "add", "other.py")
+    git(folder, "commit", "-qm", "other")
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True).stdout
+    with Client(server.url) as client:
+        theirs = client.start_run("toy", "theirs", {"mlflow.source.git.commit": commit.strip()})
+        theirs.log_metrics({"loss": 1.0})
+    given = ["reproduce", theirs.run_id, "--repo", str(folder), "--url", server.url, "--json"]
+    assert run_command(stile, given) == 1
+    assert "--command gives a command to a run of another client" in " ".join(capsys.readouterr().err.split())
+    assert run_command(stile, [*given, "--command", "python toy/other.py"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [(one["key"], one["verdict"]) for one in report["metrics"]] == [("loss", "identical")]
+    assert report["remarks"] == [
+        "the recorded run is RUNNING, so it may have stopped before its end",
+        "no packages were recorded; the present ones were used",
+    ]
+
+
+STARTED = """
+import multiprocessing, os, sys
+from stile.client import Client
+
+def work(name):
+    with Client().run("started", name, system_every_s=0, environment=False) as run:
+        run.log({"loss": 1.0})
+
+if __name__ == "__main__":
+    os.mkdir("outputs")
+    os.chdir("outputs")
+    work("main")
+    child = multiprocessing.get_context("spawn").Process(target=work, args=("worker",))
+    child.start()
+    child.join()
+"""
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_the_command_is_recorded_as_another_checkout_can_run_it(
+    server: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absolute: bool
+) -> None:
+    """However it was named, in whatever folder the program went on, and in its workers."""
+    folder = tmp_path / "repo" / "deep"
+    folder.mkdir(parents=True)
+    (folder / "train.py").write_text(STARTED)
+    git(folder.parent, "init", "-q", "-b", "main")
+    git(folder.parent, "add", ".")
+    git(folder.parent, "commit", "-qm", "first")
+    monkeypatch.setenv("STILE_URL", server.url)
+    script = str(folder / "train.py") if absolute else "deep/train.py"
+    subprocess.run([sys.executable, script, "--lr", "1"], cwd=folder.parent, check=True)
+    with Client(server.url) as client:
+        runs = client.session.post("/api/2.0/mlflow/runs/search", {"experiment_ids": ["1"]})["runs"]
+    found = [{tag["key"]: tag["value"] for tag in run["data"]["tags"]} for run in runs]
+    assert sorted(tags["mlflow.runName"] for tags in found) == ["main", "worker"]
+    for tags in found:
+        words = json.loads(tags["stile.command"])
+        assert (words[0], words[2:]) == ("python", ["--lr", "1"])
+        assert (folder.parent / tags["stile.folder"] / words[1]).resolve() == (folder / "train.py").resolve()
+        assert not Path(words[1]).is_absolute()
 
 
 def test_metrics_are_told_apart_by_their_points() -> None:
