@@ -18,7 +18,7 @@ def metrics(use: Sequence[KeyUse], asked: Sequence[str], *, most: int = 3) -> li
 
     First those the use case's policy asks for, in its order (``val_auc`` answers ``auc`` when there is
     no ``auc``); then those that most runs have, among them those that differ, then those that say how
-    good a run is, then the shorter name. What the machine logs about itself is never chosen.
+    good a run is, on unseen data before training, then the shorter name. What the machine logs about itself is never chosen.
 
     Args:
         use: how the runs use their metrics.
@@ -35,7 +35,8 @@ def metrics(use: Sequence[KeyUse], asked: Sequence[str], *, most: int = 3) -> li
     rest = [each for each in usable if each.key not in chosen]
     rest.sort(
         key=lambda each: (
-            each.runs * 2 < greatest, not each.varies, not direction(each.key), -each.runs, len(each.key), each.key,
+            each.runs * 2 < greatest, not each.varies, not direction(each.key), -each.runs,
+            "train" in each.key.lower(), len(each.key), each.key,
         )
     )  # fmt: skip
     return [*chosen, *(each.key for each in rest)][:most]

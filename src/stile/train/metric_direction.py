@@ -2,7 +2,9 @@
 
 A name is taken apart at everything that is no letter or digit. The last part that is known
 decides, so prefixes (``val_``, ``test/``) and suffixes (``_0``, ``_macro``) do not matter. A name
-nobody knows has no direction: a difference in it is shown, and neither praised nor blamed.
+nobody knows has no direction: a difference in it is shown, and neither praised nor blamed. The same
+holds for how much a metric spreads (``std_test_score``), how long it took (``mean_score_time``) and
+the place it gave a run among others (``rank_test_score``).
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ _PAIRS: dict[tuple[str, str], Direction] = {
     ("true", "positive"): "up", ("true", "negative"): "up", ("explained", "variance"): "up",
     ("absolute", "error"): "down", ("squared", "error"): "down",
 }  # fmt: skip
+_SPREADS = frozenset({"std", "stdev", "stddev", "stderr", "sem"})
+_TIMES = frozenset({"time", "times", "seconds", "duration", "ms"})
 _OTHER: dict[Direction, Direction] = {"up": "down", "down": "up", "": ""}
 
 
@@ -40,6 +44,8 @@ _OTHER: dict[Direction, Direction] = {"up": "down", "down": "up", "": ""}
 def direction(key: str) -> Direction:
     """``up`` when more is better, ``down`` when less is better, nothing when the name does not tell."""
     parts = [part.lower() for part in _PARTS.findall(key)]
+    if _SPREADS & set(parts) or parts[:1] == ["rank"] or (parts and parts[-1] in _TIMES and "latency" not in parts):
+        return ""
     found: Direction = ""
     for part, following in zip_longest(parts, parts[1:], fillvalue=""):
         found = _PAIRS.get((part, following)) or _of_part(part) or _of_part(part + following) or found

@@ -28,6 +28,11 @@ def test_without_a_policy_those_most_runs_have_and_differ_in() -> None:
     assert column_choice.metrics(use, [], most=5) == ["f1", "val_loss", "seconds", "constant", "rare_auc"]
 
 
+def test_unseen_data_comes_before_training() -> None:
+    use = [_use("train/loss"), _use("valid/auc"), _use("valid/recall")]
+    assert column_choice.metrics(use, []) == ["valid/auc", "valid/recall", "train/loss"]
+
+
 def test_what_the_machine_logs_is_not_chosen() -> None:
     assert column_choice.metrics([_use("system/cpu_utilization_percentage"), _use("auc")], []) == ["auc"]
     assert column_choice.metrics([], ["auc"]) == []

@@ -23,13 +23,17 @@ def test_more_is_better(key: str) -> None:
 @pytest.mark.parametrize(
     "key",
     ["loss", "train/loss", "val_loss_2", "log_loss", "logloss", "cross_entropy", "mae", "test_rmse", "RMSE",
-     "mean_squared_error", "error_rate", "perplexity", "fpr", "false_negative_rate", "valLoss", "latency_p99"],
+     "mean_squared_error", "error_rate", "perplexity", "fpr", "false_negative_rate", "valLoss", "latency_p99", "latency_ms"],
 )  # fmt: skip
 def test_less_is_better(key: str) -> None:
     assert direction(key) == "down"
 
 
-@pytest.mark.parametrize("key", ["lr", "epoch", "seconds", "n_rows", "", "...", "system/cpu_utilization", "capacity"])
+@pytest.mark.parametrize(
+    "key",
+    ["lr", "epoch", "seconds", "n_rows", "", "...", "system/cpu_utilization", "capacity", "std_test_score",
+     "mean_score_time", "rank_test_score", "loss_std", "accuracy/stderr"],
+)  # fmt: skip
 def test_nobody_knows(key: str) -> None:
     assert direction(key) == ""
 
