@@ -18,7 +18,8 @@ def metrics(use: Sequence[KeyUse], asked: Sequence[str], *, most: int = 3) -> li
 
     First those the use case's policy asks for, in its order (``val_auc`` answers ``auc`` when there is
     no ``auc``); then those that most runs have, among them those that differ, then those that say how
-    good a run is, on unseen data before training, then the shorter name. What the machine logs about itself is never chosen.
+    good a run is, on unseen data before training, then the shorter name. What the
+    machine logs about itself is never chosen.
 
     Args:
         use: how the runs use their metrics.

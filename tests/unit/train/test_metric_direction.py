@@ -23,7 +23,8 @@ def test_more_is_better(key: str) -> None:
 @pytest.mark.parametrize(
     "key",
     ["loss", "train/loss", "val_loss_2", "log_loss", "logloss", "cross_entropy", "mae", "test_rmse", "RMSE",
-     "mean_squared_error", "error_rate", "perplexity", "fpr", "false_negative_rate", "valLoss", "latency_p99", "latency_ms"],
+     "mean_squared_error", "error_rate", "perplexity", "fpr", "false_negative_rate", "valLoss", "latency_p99",
+     "latency_ms"],
 )  # fmt: skip
 def test_less_is_better(key: str) -> None:
     assert direction(key) == "down"
