@@ -8,6 +8,7 @@ import json
 import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,7 +24,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from stile.kernel.errors import Invalid, TooLarge
 from stile.protocols.mlflow import otlp, otlp_json, protobuf
 from stile.testing.server import RunningServer, running_server
-from stile.train import span_check
+from stile.train import span_check, traces
 from stile.train.spans import values
 
 _texts = st.text(max_size=20)
@@ -192,6 +193,24 @@ def _post(server: RunningServer, body: bytes, **headers: str) -> httpx.Response:
 def test_a_span_that_cannot_be_kept_is_refused(change: dict[str, Any], status: int, server: RunningServer) -> None:
     answer = _post(server, _request([_span(**change)]).SerializeToString())
     assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize("store", ["sqlite", "postgres"])
+def test_a_span_with_a_nul_in_it_is_kept_by_both_engines(
+    store: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    texts = {"mlflow.spanInputs": "in\0put", "mlflow.spanType": "A\0B", "mlflow.traceTag.t": "x\0y", "own": "q\0"}
+    pairs = [KeyValue(key=key, value=AnyValue(string_value=text)) for key, text in texts.items()]
+    content = _request([_span(name="nul \0", attributes=pairs)]).SerializeToString()
+    url = store if store == "sqlite" else request.getfixturevalue("cluster").fresh()
+    with running_server(tmp_path / "server", store=url) as server:
+        answer = _post(server, content)
+        assert answer.status_code == 200, answer.text
+        trace_id = "tr-" + (b"t" * 16).hex()
+        (whole,) = server.services.db.read(lambda tx: traces.whole(tx, [trace_id]))
+    assert (whole.info.request, whole.info.tags["t"]) == ("in\ufffdput", "x\ufffdy")
+    assert (whole.spans[0].name, whole.spans[0].type) == ("nul \ufffd", "A\ufffdB")
+    assert values(json.loads(whole.spans[0].body))["own"] == "q\0"
 
 
 def test_what_is_no_export_is_refused(server: RunningServer) -> None:

@@ -347,9 +347,19 @@ def _stream(megabytes: int, piece: bytes = b"x" * (1 << 20)) -> Iterator[bytes]:
         ("POST", "/api/3.0/mlflow/traces/search", lambda: json.dumps({"locations": _EVERYWHERE, "filter": "tags.a = 'b' AND " * 60_000}).encode(), {400}),
         ("POST", "/api/2.0/mlflow/webhooks", lambda: _stream(64), {413}),
         ("POST", "/api/2.0/mlflow-artifacts/mpu/create/0/a/artifacts/x", lambda: json.dumps({"path": "x", "num_parts": 10**9}).encode(), {400}),
+        ("POST", "/v1/traces", lambda: b'{"resourceSpans":[' + b"{}," * 2_700_000 + b"{}]}", {400}),
+        ("POST", "/v1/traces", lambda: b'{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":[' + b'{"a":{}},' * 900_000 + b"{}]}]}]}]}", {400}),
+        ("POST", "/v1/traces", lambda: b'{"resourceSpans":[' + b"{}," * 190_000 + b"{}]}", {400}),
+        ("POST", "/api/2.0/mlflow/runs/log-batch", lambda: b'{"metrics":[' + b"{}," * 2_700_000 + b"{}]}", {400}),
+        ("POST", "/api/2.0/mlflow/runs/log-batch", lambda: b'"{' + b'\\"metrics\\":[' + b"{}," * 2_600_000 + b'{}]}"', {400}),
+        ("POST", "/api/2.0/mlflow/runs/search", lambda: json.dumps({"experiment_ids": [str(n) for n in range(700_000)]}).encode(), {400}),
+        ("POST", "/api/2.0/mlflow/logged-models/search", lambda: json.dumps({"experiment_ids": [str(n) for n in range(40_000)]}).encode(), {400}),
+        ("POST", "/api/v1/import/runs", lambda: b'{"experiment_id":"0","runs":[' + b"{}," * 2_700_000 + b"{}]}", {400}),
+        ("POST", "/api/v1/import/known-runs", lambda: b'{"run_ids":[' + b'"ab",' * 1_600_000 + b'"ab"]}', {400}),
     ],
     ids=["chunked-json", "chunked-batch", "chunked-form", "one-name", "gzip-bomb", "blob", "artifact", "download", "filter", "order-by", "chunked-spans",
-         "span-bomb", "broken-spans", "chunked-trace", "trace-filter", "chunked-webhook", "parts"],
+         "span-bomb", "broken-spans", "chunked-trace", "trace-filter", "chunked-webhook", "parts", "empty-resources", "empty-attributes", "many-resources", "empty-metrics", "json-in-json", "experiments",
+         "models-of-experiments", "empty-runs", "short-texts"],
 )  # fmt: skip
 def test_memory_stays_bounded(
     method: str, path: str, content: object, expected: set[int], alone: tuple[str, int]
@@ -357,6 +367,8 @@ def test_memory_stays_bounded(
     url, pid = alone
     body = content()  # type: ignore[operator]
     headers = {"Content-Type": _KINDS.get(path, "application/json")}
+    if isinstance(body, bytes) and body.startswith(b"{"):
+        headers["Content-Type"] = "application/json"
     if path == "/v1/traces":
         headers["X-Mlflow-Experiment-Id"] = "0"
         if isinstance(body, bytes) and body[:2] == b"\x1f\x8b":

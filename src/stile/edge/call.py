@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from stile.edge.json_body import decode_json
 from stile.edge.services import Services
 from stile.kernel.errors import Forbidden, Invalid, TooLarge
 from stile.kernel.permission import Permission, Principal, may
@@ -18,9 +18,6 @@ from stile.store.database import Tx
 
 T = TypeVar("T")
 
-_MAX_DEPTH = 64
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)  # always ends: never tries a text twice
-_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _LARGE = 256 << 10
 _WATCH_AFTER_S = 0.2
 """Only reads that take longer are stopped when their caller hangs up: others are done before it matters."""
@@ -146,34 +143,6 @@ class Call:
             raise Forbidden(f"{self.principal.name} may not do this: {verdict.reason}.")
 
 
-def decode_json(body: bytes, kind: type[T]) -> T:
-    """JSON bytes into ``kind``; see ``Call.json``."""
-    if _depth(body) > _MAX_DEPTH:
-        raise Invalid(f"The JSON is nested more than {_MAX_DEPTH} levels deep, or its brackets do not match.")
-    try:
-        return msgspec.json.decode(body or b"{}", type=kind)
-    except msgspec.ValidationError as error:
-        raise Invalid(f"The request does not fit: {error}.") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"The body is not valid JSON: {error}.") from error
-
-
 def json_response(value: Any, status: int = 200) -> Response:
     """``value`` (builtins or Structs) as a JSON answer."""
     return Response(msgspec.json.encode(value), status, media_type="application/json")
-
-
-def _depth(body: bytes) -> int:
-    """The nesting depth, or something above the limit when it is passed or the brackets do not match.
-
-    Innermost pairs are taken out together, so that megabytes of flat brackets cost milliseconds.
-    """
-    opening = body.count(b"[") + body.count(b"{")
-    if opening <= _MAX_DEPTH:
-        return opening
-    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
-    for depth in range(_MAX_DEPTH + 1):
-        if not brackets:
-            return depth
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    return _MAX_DEPTH + 1

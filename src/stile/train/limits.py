@@ -25,6 +25,7 @@ EXPERIMENT_TAG_VALUE_LENGTH = 20_000
 REGISTRY_TAG_VALUE_LENGTH = 100_000
 ALIAS_LENGTH = 255
 RUNS_PER_PAGE = 50_000
+EXPERIMENTS_PER_SEARCH = 30_000
 POINTS_PER_PAGE = 25_000
 INT64 = 2**63
 _ID_LENGTH = 18  # digits that surely fit 64 bits
@@ -106,6 +107,21 @@ def experiment_number(experiment_id: str) -> int | None:
 def experiment_numbers(experiment_ids: Iterable[str]) -> list[int]:
     """The numbers of several experiments, each once, in order; ids that can be no experiment's are left out."""
     return sorted({number for id in experiment_ids if (number := experiment_number(id)) is not None})
+
+
+def searched_experiments(experiment_ids: Iterable[str]) -> list[int]:
+    """As ``experiment_numbers``, for a question that is asked about all of them at once.
+
+    Raises:
+        Invalid: they are more than one question can name.
+    """
+    numbers = experiment_numbers(experiment_ids)
+    if len(numbers) > EXPERIMENTS_PER_SEARCH:
+        raise Invalid(
+            f"A search may name at most {EXPERIMENTS_PER_SEARCH} experiments (there are {len(numbers)}). "
+            "Search some at a time."
+        )
+    return numbers
 
 
 def check_int64(what: str, value: int) -> None:

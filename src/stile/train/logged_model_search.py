@@ -81,7 +81,7 @@ def search(
     """
     if not 0 < max_results <= MOST:
         raise Invalid(f"Invalid value {max_results} for parameter 'max_results': it must be 1 to {MOST}.")
-    experiments = limits.experiment_numbers(experiment_ids)
+    experiments = limits.searched_experiments(experiment_ids)
     if len(datasets) > MOST_DATASETS:
         raise Invalid(f"There are {len(datasets)} datasets; at most {MOST_DATASETS} are taken.")
     clauses = parse_filter(filter, WORDS)

@@ -76,8 +76,8 @@ def read(message: Mapping[str, Any]) -> Span:
         trace_id=trace_id,
         span_id=span_id,
         parent_id=_id(parent, "parent_span_id", 8) if parent else "",
-        name=name,
-        type=kind[:250] if isinstance(kind, str) and kind else "UNKNOWN",
+        name=searchable(name),
+        type=searchable(kind[:250]) if isinstance(kind, str) and kind else "UNKNOWN",
         status=_status(message.get("status")),
         started=_time(message.get("start_time_unix_nano"), "start_time_unix_nano"),
         ended=_time(message.get("end_time_unix_nano"), "end_time_unix_nano"),
@@ -116,8 +116,16 @@ def preview(span: Span, which: str, most: int = 1000) -> str:
     value = values(msgspec.json.decode(span.body)).get(which)
     if value is None:
         return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = searchable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def searchable(text: str) -> str:
+    """A text of a span as it may stand in a column of its own; the span's body keeps it as it was sent.
+
+    No store keeps a NUL in a column, and spans come in batches: one odd text shall not cost the others.
+    """
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def tree(spans: Sequence[Span]) -> list[Branch]:

@@ -72,7 +72,7 @@ def search(
     """
     if not 0 < max_results <= MOST:
         raise Invalid(f"Invalid value {max_results} for parameter 'max_results': it must be 1 to {MOST}.")
-    experiments = limits.experiment_numbers(experiment_ids)
+    experiments = limits.searched_experiments(experiment_ids)
     clauses = parse_filter(filter, WORDS)
     joins, keys = _sorting(parse_orders(order_by, WORDS))
     if not experiments:

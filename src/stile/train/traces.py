@@ -297,7 +297,9 @@ def _put(tx: Tx, experiment: Experiment, trace_id: str, given: Sequence[Span], *
         )
     if first is not None:
         said = spans.values(msgspec.json.decode(first.body))
-        own = {k.removeprefix(TAG_PREFIX): str(v) for k, v in said.items() if k.startswith(TAG_PREFIX)}
+        own = {
+            k.removeprefix(TAG_PREFIX): spans.searchable(str(v)) for k, v in said.items() if k.startswith(TAG_PREFIX)
+        }
         _check_pairs("tag", own)
         tags |= own
         trace_records.set_root(

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from stile.edge.json_body import refuse_costly
 from stile.kernel.errors import Invalid, TooLarge
 from stile.protocols.mlflow.protobuf import Message, double
 from stile.train.span_check import MAX_DEPTH, MAX_VALUES
@@ -25,20 +26,37 @@ def read_request(body: bytes) -> list[Message]:
     """The spans of an ``ExportTraceServiceRequest`` in JSON.
 
     Raises:
-        Invalid: it is not JSON, or a field is not what it must be.
+        Invalid: it is not JSON, holds more objects than ``MAX_VALUES``, or a field is not what it must be.
         TooLarge: it holds more than ``MAX_VALUES`` values.
     """
+    refuse_costly(body, objects=MAX_VALUES, values=3 * MAX_VALUES)
+    reader = _Reader()
     try:
-        decoded = msgspec.json.decode(body)
+        request = msgspec.json.decode(body, type=_Request)
+        return [
+            reader.span(_object(msgspec.json.decode(span)))  # one at a time: each is many times as large as its JSON
+            for resource in (*(request.camel or ()), *(request.snake or ()))
+            for scope in (*(resource.camel or ()), *(resource.snake or ()))
+            for span in scope.spans or ()
+        ]
+    except msgspec.ValidationError as error:
+        raise Invalid(f"Invalid OpenTelemetry format: {error}.") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"The body is not valid JSON: {error}.") from error
-    reader = _Reader()
-    return [
-        reader.span(span)
-        for resource_spans in _list(_object(decoded), "resource_spans")
-        for scope_spans in _list(resource_spans, "scope_spans")
-        for span in _list(scope_spans, "spans")
-    ]
+
+
+class _Scope(msgspec.Struct, gc=False):
+    spans: list[msgspec.Raw] | None = None
+
+
+class _Resource(msgspec.Struct, gc=False):
+    camel: list[_Scope] | None = msgspec.field(name="scopeSpans", default=None)
+    snake: list[_Scope] | None = msgspec.field(name="scope_spans", default=None)
+
+
+class _Request(msgspec.Struct, gc=False):
+    camel: list[_Resource] | None = msgspec.field(name="resourceSpans", default=None)
+    snake: list[_Resource] | None = msgspec.field(name="resource_spans", default=None)
 
 
 class _Reader:

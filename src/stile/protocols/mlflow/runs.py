@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 
 import msgspec
 from starlette.responses import Response
@@ -296,13 +297,16 @@ async def _history_bulk(call: Call) -> Response:
     most = min(call.query_int("max_results", limits.POINTS_PER_PAGE), limits.POINTS_PER_PAGE)
 
     def work(tx: Tx) -> bytearray:
-        out: list[wire.MetricOut] = []
-        for run_id in run_ids:
-            left = most - len(out)
-            out.extend(wire.points(key, runs.columns(tx, run_id, key).part(0, left), run_id))
-        return wire.metrics(out)
+        return wire.metrics(_first_points(tx, run_ids, key, most))
 
     return Response(memoryview(await call.read(work)), media_type="application/json")
+
+
+def _first_points(tx: Tx, run_ids: Sequence[str], key: str, most: int) -> Iterator[Sequence[wire.MetricOut]]:
+    for run_id in run_ids:
+        columns = runs.columns(tx, run_id, key).part(0, most)
+        most -= len(columns.times)
+        yield from wire.points(key, columns, run_id)
 
 
 async def _history_interval(call: Call) -> Response:
@@ -319,7 +323,7 @@ async def _history_interval(call: Call) -> Response:
 
     def work(tx: Tx) -> bytearray:
         found = metric_history.thinned(tx, run_ids, key, span=span, most=most)
-        return wire.metrics([line for run_id, columns in found for line in wire.points(key, columns, run_id)])
+        return wire.metrics(part for run_id, columns in found for part in wire.points(key, columns, run_id))
 
     return Response(memoryview(await call.read(work)), media_type="application/json")
 

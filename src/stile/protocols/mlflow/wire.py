@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import repeat
 from typing import Any, TypeVar, get_args
@@ -18,6 +18,7 @@ from typing import Any, TypeVar, get_args
 import msgspec
 from starlette.responses import Response
 
+from stile.edge.json_body import refuse_costly
 from stile.kernel.errors import Invalid
 from stile.store.database import Row
 from stile.train.artifacts import ListedEntry
@@ -36,6 +37,7 @@ _encode_into = msgspec.json.Encoder().encode_into
 _COMMA = ord(",")
 _JSON = "application/json"
 _PART = 10_000
+_MOST_OBJECTS, _MOST_VALUES = 20_000, 200_000  # a thousand datasets or points with all that belongs to them, and more
 
 
 class Pair(msgspec.Struct, gc=False):
@@ -127,8 +129,9 @@ def decode(body: bytes, kind: type[T]) -> T:
     """A body as ``kind``.
 
     Raises:
-        Invalid: it is not JSON, or a field cannot be what it must be.
+        Invalid: it is not JSON, holds too many values, or a field cannot be what it must be.
     """
+    refuse_costly(body, objects=_MOST_OBJECTS, values=_MOST_VALUES)
     try:
         decoded: T = _decoder(kind).decode(body or b"{}")
     except msgspec.ValidationError:
@@ -323,18 +326,19 @@ class MetricOfRun(MetricOut, gc=False):
     run_id: str
 
 
-def points(key: str, columns: Columns, run_id: str = "") -> Sequence[MetricOut]:
-    """Metric messages of one series."""
-    times, steps, values = columns
-    sent: Iterable[float | str] = values if math.isfinite(sum(values)) else map(float_out, values)
-    if run_id:
-        return list(map(MetricOfRun, repeat(key), sent, times, steps, repeat(run_id)))
-    return list(map(MetricOut, repeat(key), sent, times, steps))
+def points(key: str, columns: Columns, run_id: str = "") -> Iterator[Sequence[MetricOut]]:
+    """Metric messages of one series, some at a time: each is many times as large as a point."""
+    for start in range(0, len(columns.times), _PART):
+        times, steps, values = columns.part(start, start + _PART)
+        sent: Iterable[float | str] = values if math.isfinite(sum(values)) else map(float_out, values)
+        if run_id:
+            yield list(map(MetricOfRun, repeat(key), sent, times, steps, repeat(run_id)))
+        else:
+            yield list(map(MetricOut, repeat(key), sent, times, steps))
 
 
-def metrics(found: Sequence[MetricOut], next_page_token: str = "") -> bytearray:
-    """The answer with some points, encoded in parts so that other threads get their turn in between."""
-    parts = (found[start : start + _PART] for start in range(0, len(found), _PART))
+def metrics(parts: Iterable[Sequence[MetricOut]], next_page_token: str = "") -> bytearray:
+    """The answer with the points of some series, encoded so that other threads get their turn in between."""
     return _in_parts(b'{"metrics":[]', parts, next_page_token)
 
 
@@ -411,6 +415,7 @@ def _leniently(body: bytes, kind: type[T]) -> T:
     try:
         sent = msgspec.json.decode(body)
         if isinstance(sent, str):
+            refuse_costly(sent.encode(), objects=_MOST_OBJECTS, values=_MOST_VALUES)
             sent = msgspec.json.decode(sent)
         return msgspec.convert(_named(_stripped(sent), kind), kind, strict=False)
     except msgspec.ValidationError as error:

@@ -7,7 +7,8 @@ import asyncio
 import msgspec
 from starlette.responses import Response
 
-from stile.edge.call import Call, decode_json, json_response
+from stile.edge.call import Call, json_response
+from stile.edge.json_body import decode_json
 from stile.edge.route import Route
 from stile.kernel.errors import Forbidden
 from stile.kernel.permission import Permission, PrincipalKind, Role
