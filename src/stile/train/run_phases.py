@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 
 from stile.store.database import Row, Tx
-from stile.train import run_clauses, search_sql, summaries
+from stile.train import run_clauses, run_drivers, search_sql, summaries
 from stile.train.filters import Clause, Order
 from stile.train.metric_summary import column_of
-from stile.train.run_clauses import ATTRIBUTES, COMPARED, LIFECYCLES, RUNS, TABLES, UNINDEXED, Driver, Query
+from stile.train.run_clauses import ATTRIBUTES, COMPARED, LIFECYCLES, RUNS, TABLES, UNINDEXED, Query
+from stile.train.run_drivers import Driver
 from stile.train.run_keys import marks
-from stile.train.run_places import Line, TooFar, along
+from stile.train.run_places import Line, TooFar, along, end_of_walk, is_near
 from stile.train.search_sql import Part, SortKey
 
 _TEXT = search_sql.indexed_sort("o.value", True)[0].expression
@@ -36,24 +37,64 @@ def phases(query: Query) -> tuple[int, ...]:
     if not query.orders or query.orders[0][0].entity not in TABLES:
         return (3,)
     present = (0, 1) if query.orders[0][0].entity == "metric" else (0,)
-    needed = any(clause.op != "IS NULL" for clause, _ in query.conditions if _is_same(clause, query.orders[0][0]))
-    return present if needed else (*present, 2)
+    asked = [clause.op for clause, _ in query.conditions if _is_same(clause, query.orders[0][0])]
+    if "IS NULL" in asked:
+        return (2,)
+    return present if asked else (*present, 2)
 
 
-def walk(tx: Tx, query: Query, phase: int, *, after: Sequence[Any] | None, limit: int, backwards: bool) -> list[Row]:
-    """The next runs of a phase, without a clause that drives: in the order of an index where there is one."""
-    driver = run_clauses.deleted(tx, query) if query.view == "DELETED_ONLY" else None
+def walk(
+    tx: Tx, query: Query, phase: int, *, after: Sequence[Any] | None, limit: int, backwards: bool, patient: bool
+) -> list[Row]:
+    """The next runs of a phase, without a clause that drives: in the order of an index where there is one.
+
+    Raises:
+        TooFar: ``patient`` is false, and they are not among the first runs that were looked at.
+    """
+    driver = run_drivers.deleted(tx, query) if query.view == "DELETED_ONLY" else None
     if driver is not None:
         tx.walk_indexes()
         return read(tx, query, driver, phase, after=after, limit=limit, backwards=backwards) if driver.rows else []
     tx.walk_indexes(in_order=True)
     reading = partial(read, tx, query, None, phase, backwards=backwards)
     near = _near(tx, query, after=after, limit=limit, backwards=backwards) if phase == 0 else None
-    if near is not None:
+    if isinstance(near, Part):
         rows = reading(after=after, limit=limit, near=near)
-        return rows if len(rows) == limit else reading(after=after, limit=limit)
-    line = _line(tx, query, phase, backwards=backwards)
-    return reading(after=after, limit=limit) if line is None else along(tx, line, reading, after=after, limit=limit)
+        if len(rows) == limit:
+            return rows
+    elif near is not None:
+        rows = _sharing(tx, query, near, after=after, limit=limit, backwards=backwards)
+        if len(rows) == limit:
+            return rows
+    line = _line(tx, query, phase, backwards=backwards) if near is None else None
+    if line is not None:
+        return along(tx, line, reading, after=after, limit=limit, patient=patient)
+    if patient:
+        return reading(after=after, limit=limit)
+    first = sort_keys(query, phase)[1][0]
+    if first.expression != ATTRIBUTES["start_time"] or not _is_one(query):
+        raise TooFar
+    runs = _runs(query)
+    newest_first = first.ascending == backwards
+    start = None if after is None else after[0]
+    end = end_of_walk(tx, runs, newest_first=newest_first, start=start, limit=limit)
+    within = None if end is None else Part(f"r.start_time {'>=' if newest_first else '<='} ?", (end,))
+    rows = reading(after=after, limit=limit, within=within)
+    if len(rows) == limit or end is None:
+        return rows
+    if not is_near(rows, limit):
+        raise TooFar
+    return rows + reading(after=list(rows[-1][1:]), limit=limit - len(rows))
+
+
+def _is_one(query: Query) -> bool:
+    """Whether the index of the start has all runs of the question in one piece."""
+    return len(query.experiments) == 1 and query.view != "ALL"
+
+
+def _runs(query: Query) -> Part:
+    """The conditions on runs ``r`` that this index begins with."""
+    return Part("r.experiment = ? AND r.lifecycle = ?", (query.experiments[0], *LIFECYCLES[query.view]))
 
 
 def _is_same(clause: Clause, order: Order) -> bool:
@@ -65,14 +106,33 @@ def _is_bound(clause: Clause, order: Order) -> bool:
     return _is_same(clause, order) and clause.op in COMPARED
 
 
-def _near(tx: Tx, query: Query, *, after: Sequence[Any] | None, limit: int, backwards: bool) -> Part | None:
-    """A condition that leaves the next few runs in the order of a metric's least or greatest value."""
+def _near(tx: Tx, query: Query, *, after: Sequence[Any] | None, limit: int, backwards: bool) -> Part | float | None:
+    """A condition that leaves the next few runs in the order of a metric whose index has not this order.
+
+    It is a value when more than a few share it, and None when there are no few.
+    """
     order, key = query.orders[0]
     column = column_of(order)
-    if column == "value":
+    if order.entity != "metric" or (column == "value" and _is_one(query)):
         return None
     mark = None if after is None else after[0]
     return summaries.near(tx, query.experiments, key, column, up=order.ascending != backwards, after=mark, limit=limit)
+
+
+def _sharing(
+    tx: Tx, query: Query, value: float, *, after: Sequence[Any] | None, limit: int, backwards: bool
+) -> list[Row]:
+    """The next runs that share a least or greatest value, as far as they are among the next ones by their start."""
+    if not _is_one(query) or len(query.orders) > 1:
+        return []
+    mark = after if after is not None and after[0] == value else None
+    start = None if mark is None else mark[-2]
+    end = end_of_walk(tx, _runs(query), newest_first=not backwards, start=start, limit=limit)
+    if end is None:
+        return []
+    column = column_of(query.orders[0][0])
+    within = Part(f"o.{column} = ? AND r.start_time {'<=' if backwards else '>='} ?", (value, end))
+    return read(tx, query, None, 0, after=mark, limit=limit, backwards=backwards, within=within, by_start=True)
 
 
 def _inside(
@@ -136,11 +196,10 @@ def _line(tx: Tx, query: Query, phase: int, *, backwards: bool, absent: bool = F
     With ``absent`` that is also the index of the start, for runs that have not logged the first sort key.
     """
     first, *others = (order for order, _ in query.orders) if query.orders else (None,)
-    if first is None or (phase == 2 and not absent) or len(query.experiments) > 1 or query.view == "ALL":
+    if first is None or (phase == 2 and not absent) or not _is_one(query):
         return None
     by_start = all(order.entity == "attribute" and order.key == "start_time" for order in others)
-    ours = (query.experiments[0], *LIFECYCLES[query.view])
-    runs = Part("r.experiment = ? AND r.lifecycle = ?", ours)
+    runs = _runs(query)
     newest_first = (not others[0].ascending if others and by_start else True) != backwards
     if phase in (0, 1):
         if column_of(first) != "value":
@@ -169,6 +228,7 @@ def _line(tx: Tx, query: Query, phase: int, *, backwards: bool, absent: bool = F
         source=source, where=search_sql.joint(where), place="" if one_place else place, same=same, counted=phase == 1,
         up=first.ascending != backwards, newest_first=newest_first, keys=0 if one_place else keys,
         runs=runs, inside=None if by_start else partial(_inside, tx, query, phase, backwards=backwards),
+        nested=absent,
     )  # fmt: skip
 
 
@@ -236,7 +296,12 @@ def read(
             "r.lifecycle" if driver is None else "(r.lifecycle || '')"
         )  # what drives leads to them by their numbers
         where.append(Part(f"{column} = ?", LIFECYCLES[query.view]))
-    where += [part for clause, part in query.conditions if not (by_value and _is_bound(clause, query.orders[0][0]))]
+    said = () if driver is None else driver.says
+    where += run_clauses.joined([
+        (clause, part)
+        for clause, part in query.conditions
+        if clause not in said and not (by_value and _is_bound(clause, query.orders[0][0]))
+    ])  # fmt: skip
     joins, keys = sort_keys(query, phase)
     source += joins
     if backwards:

@@ -20,6 +20,7 @@ FEW = 2000
 _AHEAD = 4
 _LOOKED_AT = 20
 _LEAST_LOOKED_AT = 5000
+_ENOUGH = 4
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +37,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         keys: how many of a row's sort values belong to the place.
         runs: the conditions on runs ``r`` that the index of their start begins with.
         inside: reads the runs of one place in the order of further sort keys; None when start and id follow.
+        nested: it leads through one place of another line.
     """
 
     source: str
@@ -48,6 +50,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     keys: int
     runs: Part
     inside: Inside | None = None
+    nested: bool = False
 
 
 class Inside(Protocol):
@@ -96,7 +99,7 @@ def along(
     ahead = min(_AHEAD * limit, FEW)
     left = _most(limit)
     while len(found) < limit:
-        if left < 0 and not patient:
+        if left < 0 and not patient and not is_near(found, limit):
             raise TooFar
         left -= ahead
         first, last = _window(tx, line, begin, ahead)
@@ -141,28 +144,55 @@ def _shared(
         return walk(after=after, limit=limit, within=exactly)
     mark = after if after is not None and (not line.place or after[0] == place) else None
     if line.inside is not None:
+        if line.nested and exactly is not None and _is_small(tx, line, exactly, _most(limit)):
+            return walk(after=mark, limit=limit, within=exactly)
         try:
             return line.inside(place, after=None if mark is None else mark[line.keys :], limit=limit)
         except TooFar:
+            if not patient and not line.nested:
+                raise
             return walk(after=mark, limit=limit, within=exactly)
     within = [Part(f"{line.same} = ?", (place,))] if line.place else []
-    end = _end(tx, line, None if mark is None else mark[line.keys], _most(limit))
+    start = None if mark is None else mark[line.keys]
+    end = end_of_walk(tx, line.runs, newest_first=line.newest_first, start=start, limit=limit)
     if end is not None:
         within.append(Part(f"r.start_time {'>=' if line.newest_first else '<='} ?", (end,)))
     found = walk(after=mark, limit=limit, within=joint(within) if within else None, by_start=True)
     if len(found) == limit or end is None:
         return found
+    if is_near(found, limit):
+        return walk(after=mark, limit=limit, within=joint(within[:-1]) if within[:-1] else None, by_start=True)
     if not patient:
         raise TooFar
     return walk(after=mark, limit=limit, within=exactly)
 
 
-def _end(tx: Tx, line: Line, start: int | None, most: int) -> int | None:
-    """Where the walk by start stops looking; None when there are not so many runs."""
-    begin = "" if start is None else f"AND r.start_time {'<=' if line.newest_first else '>='} ? "
+def is_near(found: Sequence[Row], limit: int) -> bool:
+    """Whether so many were found among the first runs that the others cannot be far."""
+    return _ENOUGH * len(found) >= limit
+
+
+def _is_small(tx: Tx, line: Line, place: Part, most: int) -> bool:
+    """Whether a place has so few runs that all of them are read at once."""
+    where = joint([line.where, place])
+    sql = f"SELECT COUNT(*) FROM (SELECT 1 FROM {line.source} WHERE {where.sql} LIMIT {most}) few"
+    return int(tx.scalar(sql, where.params)) < most
+
+
+def end_of_walk(tx: Tx, runs: Part, *, newest_first: bool, start: int | None, limit: int) -> int | None:
+    """The start at which a walk by start has looked at as many runs as it should; None when there are not so many.
+
+    Args:
+        tx: the transaction.
+        runs: the conditions on runs ``r`` that the index of their start begins with.
+        newest_first: the direction of the walk.
+        start: where it begins; None for the first run.
+        limit: how many runs it should find.
+    """
+    begin = "" if start is None else f"AND r.start_time {'<=' if newest_first else '>='} ? "
     found = tx.scalar(
-        f"SELECT r.start_time FROM runs r WHERE {line.runs.sql} {begin}"
-        f"ORDER BY r.start_time {'DESC' if line.newest_first else 'ASC'} LIMIT 1 OFFSET ?",
-        (*line.runs.params, *(() if start is None else (start,)), most),
+        f"SELECT r.start_time FROM runs r WHERE {runs.sql} {begin}"
+        f"ORDER BY r.start_time {'DESC' if newest_first else 'ASC'} LIMIT 1 OFFSET ?",
+        (*runs.params, *(() if start is None else (start,)), _most(limit)),
     )
     return None if found is None else int(found)

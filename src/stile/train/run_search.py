@@ -1,11 +1,12 @@
 """Searching runs: the question is compiled to the cheapest of three plans.
 
-- A clause that few rows satisfy (found by a bounded count over its index) drives the query.
+- A clause that few rows satisfy (found by a bounded count over its index) drives the query (``run_drivers``).
 - Otherwise the first sort key is walked in the order of its index (``run_places``): when it was logged, first
   the runs that have a number or text, then those with NaN, then those without the key.
 - Otherwise runs are walked in their own order and every clause is looked up by primary key.
 
-So the work grows with the page and with how rare the answers are, not with the store:
+When a walk has looked at some thousand runs and not found a page, the clause that the fewest runs satisfy drives
+after all. So the work grows with the page and with how rare the answers are, not with the store:
 ``tests/unit/train/test_search_plans.py`` counts it.
 """
 
@@ -19,10 +20,12 @@ import msgspec
 
 from stile.kernel.errors import Invalid
 from stile.store.database import Row, Tx
-from stile.train import limits, run_clauses, run_phases, run_records, search_sql
+from stile.train import limits, run_clauses, run_drivers, run_phases, run_records, search_sql
 from stile.train.filters import Vocabulary, parse_filter, parse_orders
 from stile.train.metric_summary import parse_order
 from stile.train.run_clauses import Query, View
+from stile.train.run_drivers import Driver
+from stile.train.run_places import TooFar
 from stile.train.run_values import Run
 
 WORDS = Vocabulary(
@@ -112,6 +115,7 @@ def rows(
     orders = parse_orders(order_by, WORDS, parse_order)
     question = search_sql.question(sorted(experiment_ids), filter, view, list(order_by))
     token = search_sql.read_token(before or after, question)
+    tx.walk_indexes(in_order=True)
     query = run_clauses.resolved(tx, experiment_ids, view, clauses, orders)
     if query is None:
         return RowPage(rows=[])
@@ -132,18 +136,34 @@ def _walk(
     tx: Tx, query: Query, token: search_sql.Token | None, *, backwards: bool, limit: int
 ) -> list[tuple[int, int, list[Any]]]:
     """(run, phase, sort values) of runs from a token on, in the order of the query or against it."""
-    found: list[tuple[int, int, list[Any]]] = []
-    phases = run_phases.phases(query)
     if token is not None:
-        if token.phase not in phases:
+        if token.phase not in run_phases.phases(query):
             raise search_sql.bad_token()
         search_sql.check(run_phases.sort_keys(query, token.phase)[1], token.values)
-    tx.walk_indexes(in_order=True)
-    driver = run_clauses.driver_of(tx, query)
+    driver = run_drivers.few(tx, query)
+    if driver is None and query.conditions:
+        try:
+            return _phases(tx, query, None, token, backwards=backwards, limit=limit, patient=False)
+        except TooFar:
+            driver = run_drivers.fewer(tx, query)
+    return _phases(tx, query, driver, token, backwards=backwards, limit=limit)
+
+
+def _phases(
+    tx: Tx, query: Query, driver: Driver | None, token: search_sql.Token | None, *,
+    backwards: bool, limit: int, patient: bool = True,
+) -> list[tuple[int, int, list[Any]]]:  # fmt: skip
+    """As ``_walk``, from the rows of the driver, or without one in the order of an index.
+
+    Raises:
+        TooFar: as in ``run_phases.walk``.
+    """
+    found: list[tuple[int, int, list[Any]]] = []
     if driver is not None:
         if not driver.rows:
             return []
         tx.walk_indexes()
+    phases = run_phases.phases(query)
     for phase in reversed(phases) if backwards else phases:
         if token is not None and (phase > token.phase if backwards else phase < token.phase):
             continue
@@ -153,7 +173,7 @@ def _walk(
             rows = run_phases.read(tx, query, driver, phase, after=mark, limit=rest, backwards=backwards)
         else:
             parts = [
-                run_phases.walk(tx, part, phase, after=mark, limit=rest, backwards=backwards)
+                run_phases.walk(tx, part, phase, after=mark, limit=rest, backwards=backwards, patient=patient)
                 for part in run_clauses.parts(query)
             ]
             ways = [key.ascending != backwards for key in run_phases.sort_keys(query, phase)[1]]

@@ -80,15 +80,28 @@ def metric(column: str, op: str, value: Value) -> Part:
 
 
 def indexed_text(column: str, op: str, value: Value) -> Part:
-    """Like ``comparison``, with a condition on the first 100 characters that an index on them can answer."""
+    """Like ``comparison``, by the first 100 characters, which an index on them can answer.
+
+    Nothing else is compared where these tell all.
+    """
     plain = comparison(column, op, value)
     if not isinstance(value, str) or not answers_by_index(op, value):
         return plain
     if op == "=":
-        return Part(f"substr({column}, 1, {LETTERS}) = ? AND {plain.sql}", (value[:LETTERS], *plain.params))
+        begun = Part(f"substr({column}, 1, {LETTERS}) = ?", (value[:LETTERS],))
+        return begun if len(value) < LETTERS else joint([begun, plain])
     low, high = _span(value)
-    inside = f"substr({column}, 1, {LETTERS}) >= ? AND substr({column}, 1, {LETTERS}) < ?"
-    return Part(f"{inside} AND {plain.sql}", (low, high, *plain.params))
+    begun = Part(f"substr({column}, 1, {LETTERS}) >= ? AND substr({column}, 1, {LETTERS}) < ?", (low, high))
+    return begun if value == f"{low}%" and len(low) < LETTERS else joint([begun, plain])
+
+
+def ranged_text(column: str, op: str, value: Value) -> Part:
+    """Like ``comparison``, with a condition that an index on the whole column can answer."""
+    plain = comparison(column, op, value)
+    if op != "LIKE" or not isinstance(value, str) or not answers_by_index(op, value):
+        return plain
+    low, high = _span(value)
+    return Part(f"{column} >= ? AND {column} < ? AND {plain.sql}", (low, high, *plain.params))
 
 
 def answers_by_index(op: str, value: Value) -> bool:

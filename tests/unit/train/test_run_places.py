@@ -11,7 +11,7 @@ import pytest
 
 from stile.kernel.errors import Invalid
 from stile.store.database import Database, Tx
-from stile.train import run_clauses, run_places, run_search, runs, search_sql
+from stile.train import run_drivers, run_places, run_search, runs, search_sql
 from stile.train.points import Point, pieces
 from stile.train.run_clauses import View
 from stile.train.run_values import Run
@@ -111,6 +111,18 @@ _FILTERS: dict[str, Callable[[Run], bool]] = {
     ),
     "attributes.status LIKE 'nothing%'": lambda run: False,
     "attributes.end_time < 1e300": lambda run: run.info.end_time is not None,
+    "attributes.run_name LIKE '%un%' AND params.kind != 'tree'": lambda run: (
+        "un" in run.info.name and dict(run.params).get("kind", "tree") != "tree"
+    ),
+    "metrics.auc != 0.5 AND params.kind IS NOT NULL": lambda run: (
+        run.metric("auc") not in (None, 0.5) and "kind" in dict(run.params)
+    ),
+    "params.kind LIKE '%e%' AND metrics.auc >= 0.5 AND metrics.auc < 0.7": lambda run: (
+        "e" in dict(run.params).get("kind", "") and run.metric("auc") == 0.5
+    ),
+    "params.kind IS NULL AND attributes.run_name ILIKE '%XX%'": lambda run: (
+        "kind" not in dict(run.params) and "xx" in run.info.name
+    ),
 }
 
 
@@ -131,7 +143,7 @@ def _wanted(runs: list[Run], orders: list[tuple[str, str]]) -> list[int]:
 
 
 def _look_at(monkeypatch: pytest.MonkeyPatch, few: int, looked_at: int) -> None:
-    monkeypatch.setattr(run_clauses, "FEW", few)
+    monkeypatch.setattr(run_drivers, "FEW", few)
     monkeypatch.setattr(run_places, "FEW", few)
     monkeypatch.setattr(run_places, "_LEAST_LOOKED_AT", looked_at)
     monkeypatch.setattr(run_places, "_LOOKED_AT", 1)

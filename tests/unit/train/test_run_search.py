@@ -10,7 +10,7 @@ import pytest
 from stile.kernel.errors import Invalid
 from stile.store.database import Tx
 from stile.store.sqlite import SqliteDatabase
-from stile.train import experiment_search, experiments, run_clauses, run_search, runs
+from stile.train import experiment_search, experiments, run_drivers, run_places, run_search, runs
 from stile.train.points import Point, pieces
 from stile.train.run_values import InputDataset, Run
 
@@ -95,17 +95,35 @@ _QUESTIONS = [
     ("run_name LIKE 'run 1%'", lambda r: r.info.name.startswith("run 1")),
     ("dataset.name = 't20'", lambda r: any(d.name == "t20" for d in r.datasets)),
     ("datasets.context IN ('train')", lambda r: bool(r.datasets)),
+    ("datasets.context = 'nothing'", lambda r: False),
+    ("dataset.name LIKE 't%' AND dataset.context != 'train'", lambda r: False),
+    ("dataset.name != 't20'", lambda r: any(d.name != "t20" for d in r.datasets)),
+    ("run_name LIKE '%1' AND run_name ILIKE 'RUN%'", lambda r: r.info.name.endswith("1")),
+    ("run_name LIKE '%nowhere%'", lambda r: False),
+    ("run_id ILIKE '%A%'", lambda r: "a" in r.info.run_id),
+    ("run_id LIKE '0%'", lambda r: r.info.run_id.startswith("0")),
+    ("run_id NOT IN ('0')", lambda r: True),
+    ("params.kind = 'tree' AND params.kind = 'forest'", lambda r: False),
+    ("params.kind != 'tree' AND params.kind != 'nothing'", lambda r: dict(r.params).get("kind", "tree") != "tree"),
+    ("params.kind IS NULL AND params.kind != 'tree'", lambda r: False),
+    ("metrics.auc > 0.4 AND metrics.auc <= 0.5", lambda r: 0.4 < _number(r, "auc", 0) <= 0.5),
+    ("metrics.auc != 0.5 AND metrics.auc != 0.25", lambda r: r.metric("auc") not in (None, 0.5, 0.25)),
+    ("metrics.auc = 0.5 AND metrics.auc != 0.5", lambda r: False),
+    ("tags.site IS NOT NULL AND params.kind IS NULL", lambda r: r.tag("site") != "" and "kind" not in dict(r.params)),
+    ("status = 'FINISHED' AND status = 'FAILED'", lambda r: False),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("few", [0, 2000])
+@pytest.mark.parametrize("few", [0, 10, 2000])
 @pytest.mark.parametrize(("text", "wanted"), _QUESTIONS, ids=[text for text, _ in _QUESTIONS])
 def test_filter_finds_what_it_says(
     filled: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, text: str, wanted: object, few: int
 ) -> None:
-    monkeypatch.setattr(run_clauses, "FEW", few)
+    monkeypatch.setattr(run_drivers, "FEW", few)
+    monkeypatch.setattr(run_places, "_LEAST_LOOKED_AT", 5 if few < 2000 else 5000)
+    monkeypatch.setattr(run_places, "_LOOKED_AT", 1)
     expected = {r.info.run_id for r in _everything(filled) if r.info.lifecycle == "active" and wanted(r)}  # type: ignore[operator]
-    for orders in ([], ["metrics.auc DESC"]):
+    for orders in ([], ["metrics.auc DESC"], ["params.kind"], ["run_id"], ["max(metrics.auc) DESC"]):
         found = _search(filled, filter=text, order_by=orders, max_results=7)
         assert sorted(r.info.run_id for r in found) == sorted(expected)
 
@@ -125,7 +143,7 @@ def _nothing_last(value: float | str | None, ascending: bool) -> tuple[int, floa
 def test_metric_order_puts_nan_after_numbers_and_absent_last(
     filled: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, ascending: bool, few: int
 ) -> None:
-    monkeypatch.setattr(run_clauses, "FEW", few)
+    monkeypatch.setattr(run_drivers, "FEW", few)
     alive = [r for r in _everything(filled) if r.info.lifecycle == "active"]
     expected = sorted(
         alive, key=lambda r: (_nothing_last(r.metric("auc"), ascending), -r.info.start_time, r.info.run_id)
