@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 
@@ -49,6 +50,13 @@ def test_name_that_would_lead_to_another_address_is_refused(name):
     with pytest.raises(errors.Invalid, match="Use a plain one"):
         quoted(f"a/{name}/b")
     assert quoted("a b/ü#?%.txt") == "a%20b/%C3%BC%23%3F%25.txt"
+
+
+@pytest.mark.parametrize(("url", "checked"), [("http://stile.example", False), ("https://stile.example", True)])
+def test_certificates_are_read_and_checked_exactly_when_there_are_any(url, checked):
+    with Client(url, token="") as client:
+        pool = client.session._client()._transport._pool
+        assert (pool._ssl_context.verify_mode == ssl.CERT_REQUIRED) is checked
 
 
 def test_import_takes_nothing_heavy():

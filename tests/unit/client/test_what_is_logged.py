@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,22 @@ def test_files_of_every_kind_are_stored(run: Any, tmp_path: Path) -> None:
     ):
         with pytest.raises(Invalid, match=says):
             run.log_artifact(source)
+
+
+def test_the_how_to_page_works_as_written(
+    server: RunningServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "data-scientist.md").read_text()
+    program = textwrap.dedent(page[page.index("    import argparse") : page.index("`Client()` takes")])
+    monkeypatch.setenv("STILE_URL", server.url)
+    monkeypatch.setenv("STILE_TOKEN", "")
+    exec(program, {})
+    run_id = capsys.readouterr().out.strip().rpartition("/")[2]
+    with Client(server.url, token="") as client:
+        run = client.session.get("/api/2.0/mlflow/runs/get", run_id=run_id)["run"]
+    assert {one["key"]: one["value"] for one in run["data"]["params"]} == {"lr": "0.1", "model.depth": "3"}
+    assert run["info"]["status"] == "FINISHED"
+    assert ("train/loss", 99) in [(one["key"], one["step"]) for one in run["data"]["metrics"]]
 
 
 def test_a_run_stands_below_its_parent(server: RunningServer) -> None:
