@@ -347,6 +347,16 @@ def test_deleted_run_is_shown_and_not_written_to(world: World, ada: httpx.Client
     assert ada.post(f"/runs/{run}/note", data={"note": "x"}).status_code == 400
 
 
+def test_running_run_says_when_it_logged_last(world: World, ada: httpx.Client) -> None:
+    run = begun(world, "is it alive")
+    assert "data-logged" not in ada.get(f"/runs/{run}").text
+    log(world, run, metrics=points("loss", [0.5, 0.4]))
+    page = ada.get(f"/runs/{run}").text
+    assert 'last metric <span data-logged><time datetime="2025-10-09T08:53:21Z"' in page
+    ended(world, run)
+    assert "data-logged" not in ada.get(f"/runs/{run}").text
+
+
 def test_parts_name_their_whole_and_are_compared_together(world: World, ada: httpx.Client) -> None:
     whole = begun(world, "the whole")
     parts = [begun(world, f"part {n}", tags=[{"key": "mlflow.parentRunId", "value": whole}]) for n in range(2)]
@@ -354,6 +364,10 @@ def test_parts_name_their_whole_and_are_compared_together(world: World, ada: htt
     assert all(f'href="/runs/{part}"' in text for part in parts)
     assert f"/compare?run={parts[1]}&amp;run={parts[0]}" in text
     assert f'Part of <a href="/runs/{whole}">the whole</a>' in ada.get(f"/runs/{parts[0]}").text
+    listed = ada.get(f"/experiments/{experiment(world)}", params={"filter": "attributes.run_name LIKE '%part 0'"}).text
+    assert "part of another run:" in listed
+    listed = ada.get(f"/experiments/{experiment(world)}", params={"filter": "attributes.run_name = 'the whole'"}).text
+    assert "part of another run:" not in listed
 
 
 def test_run_that_has_logged_nothing_says_the_next_step(world: World, ada: httpx.Client) -> None:

@@ -27,6 +27,7 @@ def test_curves_of_a_running_run_grow_without_a_reload(browser, world: World) ->
     log(world, run, metrics=points("loss", [0.25], start=3))
     browser.until("return document.querySelector('td[data-latest=loss]').textContent === '0.2500'")
     browser.until("return document.querySelector('td[data-step=loss]').textContent === '3'")
+    assert browser.find("[data-logged] time").text in ("now", "0 s ago")
     browser.until(
         "return document.querySelector('figure[data-curve=loss] [data-finding]').textContent.includes('0.25')"
     )

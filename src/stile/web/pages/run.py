@@ -266,6 +266,7 @@ def _extras(data: RunData, call: Call) -> dict[str, Any]:
         "changed_params": sum(row.change not in ("", "same") for row in params),
         "difference": run_view.difference_words,
         "value": run_view.value_words,
+        "last_logged": max((each.at for each in data.run.metrics), default=0) if info.status == "RUNNING" else 0,
         "took_ms": info.end_time - info.start_time if info.end_time else None,
         "strip": lineage(_columns(data)),
         "lacking": run_view.lacking(data.run, bool(data.registered), data.evidence is not None),

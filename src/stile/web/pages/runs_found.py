@@ -13,6 +13,7 @@ from stile.train.run_clauses import View
 from stile.train.run_search import RowPage
 from stile.train.run_table import TableRow
 from stile.web.pages import runs_asked
+from stile.web.pages.run_view import PARENT_TAG
 from stile.web.pages.runs_asked import TOOK, Asked, Column
 
 _PER_PAGE = 50
@@ -75,8 +76,8 @@ def baseline(tx: Tx, run_id: str) -> int | None:
 
 
 def table(tx: Tx, rows: Sequence[int], shown: Sequence[Column]) -> list[TableRow]:
-    """The runs with the values of these columns, and nothing else that was logged."""
-    keys: dict[str, list[str]] = {"metric": [], "param": [], "tag": []}
+    """The runs with the values of these columns and the run each is a part of, and nothing else that was logged."""
+    keys: dict[str, list[str]] = {"metric": [], "param": [], "tag": [PARENT_TAG]}
     for each in shown:
         keys.setdefault(each.entity, []).append(each.value_key if each.kind == "metric" else each.key)
     return run_table.load(tx, rows, metrics=keys["metric"], params=keys["param"], tags=keys["tag"])

@@ -18,6 +18,7 @@ from stile.train.experiment_records import Experiment
 from stile.train.spans import Span
 from stile.train.trace_values import INPUTS, OUTPUTS, TraceInfo
 from stile.web.charts.svg import el
+from stile.web.pages.trace_facts import facts
 from stile.web.render import Crumb, Frame, Page
 
 _SHOWN_SPANS = 300
@@ -137,6 +138,8 @@ def _extras(data: TraceData, call: Call) -> dict[str, Any]:  # noqa: ARG001  all
         "chosen": chosen,
         "parts": _parts(chosen) if chosen else [],
         "exceptions": [one for one in chosen.events if one.name == "exception"] if chosen else [],
+        "failure": next((one.message for one in data.spans if one.status == "ERROR" and one.message), ""),
+        "facts": facts(data.trace.metadata, f"/experiments/{data.experiment.experiment_id}/traces"),
         "shown_tags": [(k, v) for k, v in sorted(data.trace.tags.items()) if not k.startswith("mlflow.")],
         "assessed": [(one, as_text(one.value)) for one in data.trace.assessments],
     }

@@ -254,6 +254,11 @@ function reget() {
 }
 
 function news(points) {
+  const logged = document.querySelector("[data-logged] time");
+  if (logged) {
+    logged.dateTime = new Date().toISOString();
+    logged.textContent = "now";
+  }
   const away = folded();
   for (const [key, { value, step }] of Object.entries(points)) {
     const cells = document.querySelectorAll(`[data-latest="${CSS.escape(key)}"]`);
