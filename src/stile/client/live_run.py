@@ -69,10 +69,9 @@ class LiveRun(Run):
         """
         now = time.time_ns() // 1_000_000
         at_step = self._step if step is None else step
-        put = self._writer.put
         try:
             for key, value in metrics.items():
-                put(key, value, at_step, now)
+                self._writer.put(key, value, at_step, now)
         except (TypeError, ValueError, OverflowError) as error:
             if not any(isinstance(value, Mapping) for value in metrics.values()):
                 raise unusable(metrics, at_step) from error

@@ -29,6 +29,14 @@ class Waiting:
         self.series: dict[str, tuple[array[int], array[int], array[float]]] = {}
         self.count = 0
 
+    def level(self) -> None:
+        """Take back a point that was added by half."""
+        for columns in self.series.values():
+            whole = min(len(column) for column in columns)
+            for column in columns:
+                del column[whole:]
+        self.count = sum(len(value) for _, _, value in self.series.values())
+
     def parts(self) -> Iterator[Part]:
         """The points in pieces small enough for one call."""
         part: Part = {}

@@ -99,10 +99,14 @@ class PointWriter:
                 columns = waiting.series[str(key)] = (array("q"), array("q"), array("d"))
             at_column, step_column, value_column = columns
             number = float(value)
-            step_column.append(step)  # raises before anything was added when it is no 64-bit number
-            at_column.append(at)
-            value_column.append(number)
-            waiting.count += 1
+            try:
+                step_column.append(step)
+                at_column.append(at)
+                value_column.append(number)
+                waiting.count += 1
+            except BaseException:  # Ctrl-C in the middle, or a step that is no 64-bit number
+                waiting.level()
+                raise
             if waiting.count == 1:
                 self._wake()
 

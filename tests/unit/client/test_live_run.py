@@ -210,6 +210,25 @@ def test_a_kept_file_is_sent_when_its_last_line_was_cut_off_or_another_is_refuse
         assert [file.name.split(".")[0] for file in tmp_path.glob("*.jsonl")] == ["gone"]
 
 
+def test_a_point_that_was_interrupted_by_half_leaves_the_others_as_they_were() -> None:
+    class Interrupted:
+        def __index__(self) -> int:
+            raise KeyboardInterrupt
+
+    sent: list[dict[str, dict[str, list[Any]]]] = []
+    writer = PointWriter(sent.append)
+    for step in range(3):
+        writer.put("loss", float(step), step, 10 + step)
+        with pytest.raises(KeyboardInterrupt):
+            writer.put("loss", 9.0, 9, Interrupted())  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            writer.put("loss", 9.0, 0.5, 10)  # type: ignore[arg-type]
+    assert writer.flush(10)
+    writer.close()
+    joined = {name: [number for part in sent for number in part["loss"][name]] for name in ("step", "at", "value")}
+    assert joined == {"step": [0, 1, 2], "at": [10, 11, 12], "value": [0.0, 1.0, 2.0]}
+
+
 def test_other_metrics_are_stored_when_one_name_is_refused() -> None:
     server = Server()
     writer = PointWriter(server)
