@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import compile_path
 from starlette.types import Message, Receive, Scope, Send
 
+from stile.edge import streams
 from stile.edge.call import Call
 from stile.edge.errors import error_response
 from stile.edge.guard import Guard
@@ -131,6 +132,8 @@ class Dispatcher:
             render = route.on_error if route else None
             late = render(error, request) if render else error_response(error)
             await late(scope, receive, send_adorned)
+        finally:
+            await streams.end(response)
 
     async def _respond(self, request: Request, route: Route | None, known: list[str]) -> Response:
         render = route.on_error if route is not None else plain_error

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from starlette.responses import Response, StreamingResponse
 
 from stile.edge.call import Call
+from stile.edge.streams import in_threads
 from stile.kernel.canonical import digest_bytes
 from stile.kernel.errors import TooLarge
 from stile.store.blobs import BlobStore, BlobWriter
@@ -131,7 +132,7 @@ async def send(
         return Response(whole, headers=headers, media_type=_KIND)
     # opened before the answer begins: what is missing can still be said
     chunks = await asyncio.to_thread(blobs.chunks, digest, first=first, count=end - first)
-    return StreamingResponse(chunks, status_code=status, headers=headers, media_type=_KIND)
+    return StreamingResponse(in_threads(chunks), status_code=status, headers=headers, media_type=_KIND)
 
 
 def _asked(call: Call, digest: str, size: int) -> tuple[int, int, int]:
