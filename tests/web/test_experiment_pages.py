@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -105,3 +107,41 @@ def test_experiment_with_traces_alone_leads_to_them(world: World) -> None:
         assert ada.get(f"{traces}.csv", params={"filter": "name ="}).status_code == 400
         shown = ada.get(traces, params={"filter": "name LIKE 'a%'"}).text
         assert f'href="{traces}.csv?filter=name+LIKE+%27a%25%27"' in shown
+
+
+def test_first_page_begins_with_a_command_that_works_then_shows_what_was_trained(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with (
+        running_server(tmp_path_factory.mktemp("new")) as running,
+        httpx.Client(base_url=running.url, headers=PAGE, timeout=20) as client,
+    ):
+        fresh = client.get("/").text
+        assert "This server is new" in fresh
+        assert f"export STILE_URL={running.url}" in fresh
+        path = made(client, f"tried {EVIL}")
+        assert "This server is new" in client.get("/").text, "an experiment without runs is nothing to look at"
+        client.post("/api/2.0/mlflow/runs/create", json={"experiment_id": path.rpartition("/")[2], "start_time": 1000})
+        page = client.get("/").text
+        assert "This server is new" not in page
+        assert "Trained lately" in page
+        assert f'<a class="open" href="{path}">tried &lt;script&gt;' in page
+        assert EVIL not in page
+        assert "From runs to production" in page, "the next step is still said"
+
+
+def test_search_field_shows_a_search_that_these_runs_can_be_asked(browser: httpx.Client) -> None:
+    path = made(browser, "examples")
+    assert "metrics.auc &gt; 0.9 and params.model = &#34;tree&#34;" in browser.get(path).text
+    for rate, loss in ((0.1, 0.5), (0.2, 0.25), (0.3, 1.0)):
+        id = path.rpartition("/")[2]
+        answer = browser.post("/api/2.0/mlflow/runs/create", json={"experiment_id": id, "start_time": 1000})
+        metric = {"key": "val/loss", "value": loss, "timestamp": 1000, "step": 0}
+        params = [{"key": "rate", "value": str(rate)}, {"key": "who", "value": "o'neill " * 9}]
+        body = {"run_id": answer.json()["run"]["info"]["run_id"], "metrics": [metric], "params": params}
+        assert browser.post("/api/2.0/mlflow/runs/log-batch", json=body).status_code == 200
+    [text] = re.findall(r'name="filter" value="" placeholder="([^"]+)"', browser.get(path).text)
+    example = html.unescape(text)
+    assert example.startswith("metrics.val/loss < 0.5 and params.rate = '0.")
+    found = browser.get(f"{path}.json", params={"filter": example}).json()
+    assert found["problem"] is None, "it can be asked as it stands"

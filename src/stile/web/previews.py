@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Literal
 
 import msgspec
@@ -27,6 +28,7 @@ IMAGE_TYPES = {
 GRAPH_ENDINGS = (".vl.json", ".vega.json", ".vega-lite.json")
 _MOST_ROWS, _MOST_COLUMNS, _MOST_CELL = 50, 30, 120
 _LARGEST_JSON = 1 << 20
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|nan|NaN|inf|-inf")
 _SEPARATORS = {"csv": ",", "tsv": "\t"}
 
 
@@ -37,12 +39,14 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
         kind: how it is shown.
         text: of texts, JSON (set out again) and diffs.
         columns, rows: of tables.
+        numbers: for each column, whether it holds numbers only.
         note: what is not shown, in words; empty when it is whole.
     """
 
     kind: Kind
     text: str = ""
     columns: list[str] = []
+    numbers: list[bool] = []
     rows: list[list[str]] = []
     note: str = ""
 
@@ -124,4 +128,10 @@ def _table(text: str, separator: str, cut: str) -> Preview:
     rows = [(row + [""] * len(columns))[: len(columns)] for row in found[1 : _MOST_ROWS + 1]]
     more = next(reader, None) is not None or bool(cut) or len(found) > _MOST_ROWS
     note = f"The first {len(rows)} rows are shown; download it to see all." if more else ""
-    return Preview(kind="table", columns=columns, rows=rows, note=note)
+    numbers = [_all_numbers([row[at] for row in rows]) for at in range(len(columns))]
+    return Preview(kind="table", columns=columns, numbers=numbers, rows=rows, note=note)
+
+
+def _all_numbers(cells: list[str]) -> bool:
+    known = [cell for cell in cells if cell.strip()]
+    return bool(known) and all(_NUMBER.fullmatch(cell.strip()) for cell in known)

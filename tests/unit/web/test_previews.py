@@ -42,6 +42,12 @@ def test_json_is_set_out_and_broken_json_is_shown_as_it_is() -> None:
     assert preview("a.json", 2, b"{x").text == "{x"
 
 
+def test_columns_of_numbers_are_known() -> None:
+    head = b"name,score,rate,none,mixed\na,1,-2.5e-3,,1\nb,,nan,,x\n"
+    shown = preview("t.csv", len(head), head)
+    assert shown.numbers == [False, True, True, False, False]
+
+
 def test_table_shows_its_beginning_and_says_what_is_missing() -> None:
     body = "name,score\r\n" + "".join(f'"a, {i}",{i}\r\n' for i in range(500))
     shown = preview("t.csv", len(body), body.encode())

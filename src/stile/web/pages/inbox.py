@@ -16,10 +16,13 @@ from stile.govern.decision_values import Decision
 from stile.kernel.permission import Permission, PrincipalKind
 from stile.people import use_case_records
 from stile.store.database import Tx
+from stile.train import experiment_list
+from stile.train.experiment_list import Listed
 from stile.web.forms import form, needed
 from stile.web.render import Frame, Page, post, see_other
 
 _NOTIFICATIONS = 12
+_RECENT = 6
 _KINDS = {
     "approval": ("wait", "approval"), "decision": ("fail", "decision"), "alert": ("fail", "alert"),
     "feedback": ("unknown", "feedback"), "mention": ("unknown", "mention"), "evaluation": ("fail", "evaluation"),
@@ -27,24 +30,27 @@ _KINDS = {
 
 
 class InboxData(msgspec.Struct, frozen=True, kw_only=True):
-    """What waits, what one was told, and the last decision taken anywhere (for a quiet day)."""
+    """What waits, what one was told; for a quiet day the last decision taken anywhere and where was trained lately."""
 
     person: str
     items: list[InboxItem]
     notifications: list[Notification]
     last: Decision | None
     use_cases: list[str]
+    recent: list[Listed]
 
 
 def _load(tx: Tx, call: Call) -> InboxData:
     names = use_case_records.names(tx)
+    items = inbox.inbox(tx, call.principal)
     newest = [each for name in names for each in decision_records.listing(tx, name, limit=1)]
     return InboxData(
         person=call.principal.name,
-        items=inbox.inbox(tx, call.principal),
+        items=items,
         notifications=inbox_records.notifications(tx, call.principal.name, _NOTIFICATIONS),
         last=max(newest, key=lambda each: each.position, default=None),
         use_cases=names,
+        recent=[] if items else [each for each in experiment_list.page(tx, limit=_RECENT).experiments if each.runs],
     )
 
 

@@ -176,6 +176,7 @@ def _extras(data: RunsData, call: Call) -> dict[str, Any]:
         "pinned": runs_view.cells(baseline, columns, None, state.sort, whole=whole) if baseline else [],
         "spark_after": max((place for place, each in enumerate(columns) if each.kind == "metric"), default=0),
         "sparks": {run_id: sparkline(data.drawn, values) for run_id, values in data.curves.items()},
+        "example": runs_view.example(data.runs, columns),
         "pin": {row.run_id: address(path, here, baseline=row.run_id) for row in data.runs},
         "unpin_url": address(path, here, baseline=""),
         "facets": [] if data.problem else runs_view.menus(path, state, data.found.facets),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import islice
+from statistics import median
 from typing import Literal
 
 import msgspec
 
 from stile.train import filter_text
+from stile.train.filter_text import key_text
 from stile.train.filters import parse_filter
 from stile.train.metric_direction import better, direction
 from stile.train.run_facets import Facet
@@ -19,6 +22,8 @@ from stile.web import words
 from stile.web.pages.runs_asked import Asked, Column, address, sorted_by
 
 _SHOWN_LETTERS = 32
+_EXAMPLE = 'metrics.auc > 0.9 and params.model = "tree"'
+_EXAMPLE_LETTERS = 24
 _FACET_TITLES = {
     ("attribute", "status"): "state", ("attribute", "user_id"): "user", ("dataset", "name"): "dataset",
     ("tag", "estimator_name"): "model type", ("tag", "mlflow.source.name"): "source",
@@ -135,6 +140,21 @@ def cells(
         msgspec.structs.replace(_cell(row, each, compared, whole=each.text in whole), wide=each.text not in narrow)
         for each in columns
     ]
+
+
+def example(rows: Sequence[TableRow], columns: Sequence[Column]) -> str:
+    """A search that these runs could be asked: a metric they have, and a parameter with a value of one of them."""
+    parts: list[str] = []
+    for each in columns:
+        values = [value for row in rows if (value := value_of(row, each)) not in (None, "")]
+        if each.kind == "metric" and values and not parts:
+            sign = "<" if direction(each.key) == "down" else ">"
+            numbers = [value for value in values if isinstance(value, float) and math.isfinite(value)]
+            parts += [f"{key_text('metric', each.key)} {sign} {median(numbers):.3g}"] if numbers else []
+        elif each.entity == "param" and len(parts) == 1:
+            short = (str(value) for value in values if len(str(value)) <= _EXAMPLE_LETTERS and "'" not in str(value))
+            parts += [f"{each.text} = '{value}'" for value in islice(short, 1)]
+    return " and ".join(parts) or _EXAMPLE
 
 
 def value_of(row: TableRow, column: Column) -> str | float | None:
