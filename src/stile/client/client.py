@@ -155,11 +155,18 @@ class Client:
             environment=environment, most_waiting=most_waiting,
         )  # fmt: skip
 
-    def send_kept(self) -> int:
-        """Send what a program had to leave in files below this folder because the server was away; how many points."""
+    def send_kept(self, folder: Path | str = ".stile/unsent") -> int:
+        """Send what programs had to leave in files because the server was away; how many points.
+
+        Args:
+            folder: where the files are, as the programs told: below the folder they were started in.
+
+        Raises:
+            Unavailable: the server is still away; nothing is lost.
+        """
         from stile.client.kept import send_kept
 
-        return send_kept(self.session)
+        return send_kept(self.session, Path(folder))
 
     # bytes and evidence
 

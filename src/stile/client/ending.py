@@ -71,6 +71,8 @@ class _Watch:
 
     def listen(self) -> None:
         """Be told of signals even while the main thread is in a long call."""
+        if os.name != "posix":  # pipes cannot be told there
+            return
         reads, writes = os.pipe()
         os.set_blocking(writes, False)
         before = signal.set_wakeup_fd(writes, warn_on_full_buffer=False)

@@ -112,6 +112,7 @@ class LiveRun(Run):
         """
         if self._process != os.getpid():
             self._writer.close(self.patience_s)
+            self._kept.close()
             return
         if self._ended.is_set():
             return
@@ -128,6 +129,7 @@ class LiveRun(Run):
         finally:
             self._close(status, until, self._apart)
             self._apart.close()
+            self._kept.close()
             _OPEN.discard(self)
             if not _OPEN:
                 ending.unwatch()

@@ -305,7 +305,7 @@ class PointWriter:
             self._kept.add(left)
         self.told(
             f"{count} points could not be sent and are kept in {self._kept.path}. "
-            "Client().send_kept() in the same folder sends them once the server takes them."
+            f"Client().send_kept({str(self._kept.folder)!r}) sends them once the server takes them."
         )
 
 

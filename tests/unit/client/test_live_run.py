@@ -202,6 +202,11 @@ def test_a_kept_file_is_sent_when_its_last_line_was_cut_off_or_another_is_refuse
             kept = KeptFile(tmp_path, run_id)
             kept.add([{"loss": {"at": [1], "step": [0], "value": [0.5]}}])
             kept.end("KILLED", 1)
+            if run_id == "gone":
+                kept.close()
+        assert send_kept(client.session, tmp_path) == 0, "the lock is held until the run has ended"
+        assert "still going on" in capsys.readouterr().err
+        kept.close()
         with kept.path.open("ab") as file:
             file.write(b'["points", {"loss"')
         assert send_kept(client.session, tmp_path) == 1
@@ -251,7 +256,8 @@ def test_points_are_kept_and_sent_later_when_the_server_stays_away(
         run = client.start_run("left")
         away = Server()
         away.away.set()
-        writer = PointWriter(away, kept=KeptFile(tmp_path / "unsent", run.run_id))
+        kept = KeptFile(tmp_path / "unsent", run.run_id)
+        writer = PointWriter(away, kept=kept)
         for step in range(20):
             writer.put("loss", math.nan if step == 3 else 1.0, step, 1)
         time.sleep(0.3)
@@ -259,6 +265,7 @@ def test_points_are_kept_and_sent_later_when_the_server_stays_away(
         assert writer.close(0.1) == 21
         assert away.tries < 10
         assert "21 points could not be sent and are kept in" in capsys.readouterr().err
+        kept.close()
         assert send_kept(client.session, tmp_path / "unsent") == 21
         assert [step for step, _ in history(client, run.run_id, "loss")] == list(range(21))
         assert send_kept(client.session, tmp_path / "unsent") == 0
