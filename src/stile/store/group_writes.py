@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
+from stile.kernel.errors import Unavailable
 from stile.store.database import Tx
+
+T = TypeVar("T")
 
 GROUP_LIMIT = 512
 BEHIND_S = 0.03
@@ -81,15 +85,26 @@ class Groups:
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[Write | None] = queue.SimpleQueue()
+        self._ending = threading.Lock()  # nothing is put behind the end, where nobody would take it
+        self._ended = False
         self._due = 0.0  # when relaxed writes must be on the disk; 0: all are
 
     def put(self, write: Write) -> None:
-        """Let a write wait its turn."""
-        self._waiting.put(write)
+        """Let a write wait its turn.
+
+        Raises:
+            Unavailable: ``end`` was called.
+        """
+        with self._ending:
+            if self._ended:
+                raise closed()
+            self._waiting.put(write)
 
     def end(self) -> None:
         """Let ``serve`` return after what has been put so far."""
-        self._waiting.put(None)
+        with self._ending:
+            self._ended = True
+            self._waiting.put(None)
 
     def sync_behind(self) -> None:
         """Something was committed that is not synced yet; for the thread in ``serve``."""
@@ -125,3 +140,53 @@ class Groups:
     def _sync(self, sync: Callable[[], None]) -> None:
         self._due = 0.0
         sync()
+
+
+class GroupedWrites:
+    """The writing side of a ``Database``: one thread commits in groups what any thread or task asks for."""
+
+    def __init__(self) -> None:
+        self._groups = Groups()
+        self._listeners: list[Callable[[], None]] = []
+        self._thread: threading.Thread | None = None
+
+    def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
+        future: Future[T] = Future()
+        self._groups.put(Write(work, relaxed, future))
+        return future.result()
+
+    async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
+        # The commit happens whether or not the caller still waits: cancelling only stops the waiting.
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._groups.put(Write(work, relaxed, future, loop))
+        return await future
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        self._listeners.append(listener)
+
+    def _begin_to_commit(self) -> None:
+        """Start the thread; ``_commit_group`` and ``_sync`` are called in it."""
+        self._thread = threading.Thread(
+            target=self._groups.serve, args=(self._commit_group, self._sync), name="stile-write", daemon=True
+        )
+        self._thread.start()
+
+    def _end_commits(self) -> None:
+        """Commit what has been asked for so far, and no more."""
+        self._groups.end()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _commit_group(self, group: list[Write]) -> None:
+        """Commit these writes, set the outcome of each, and ``settle`` them."""
+        raise NotImplementedError
+
+    def _sync(self) -> None:
+        """Put what relaxed commits have left onto the disk."""
+        raise NotImplementedError
+
+
+def closed() -> Unavailable:
+    """The refusal of a store that is closed."""
+    return Unavailable("The store is closed; the server is shutting down.")

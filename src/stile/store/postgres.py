@@ -43,7 +43,7 @@ from stile.kernel.errors import Invalid, StileError, Unavailable
 from stile.kernel.ids import Ids, RandomIds
 from stile.kernel.settings import without_secrets
 from stile.store.database import Tx
-from stile.store.group_writes import Groups, Write, settle
+from stile.store.group_writes import GroupedWrites, Write, closed, settle
 from stile.store.migrations import migrate
 from stile.store.postgres_connection import (
     AGAIN,
@@ -125,7 +125,7 @@ class _Outcomes:
         self.wrote = False
 
 
-class PostgresDatabase:
+class PostgresDatabase(GroupedWrites):
     """A ``Database`` in PostgreSQL, shared with every other server of the installation.
 
     Args:
@@ -149,14 +149,13 @@ class PostgresDatabase:
         reconnect_s: float = _RECONNECT_S,
         read_limit_s: float = LIMIT_S,
     ) -> None:
+        super().__init__()
         self._url = url
         self._read_limit_s = read_limit_s
         self._reader_session = _READER_SESSION.format(limit_ms=round(read_limit_s * 1000))
         self._clock = clock or SystemClock()
         self._ids = ids or RandomIds(self._clock)
         self._reconnect_s = reconnect_s
-        self._groups = Groups()
-        self._listeners: list[Callable[[], None]] = []
         self._closed = False
         self._name = RandomIds(SystemClock()).hex32()  # of this writer; never shared, also not in tests with fixed ids
         self._number = 0
@@ -167,10 +166,7 @@ class PostgresDatabase:
         for _ in range(_READERS):
             self._readers.put(None)  # opened when first needed
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="stile-read")
-        self._thread = threading.Thread(
-            target=self._groups.serve, args=(self._commit_group, self._sync), name="stile-write", daemon=True
-        )
-        self._thread.start()
+        self._begin_to_commit()
         self._hearing = threading.Event()
         self._ear = threading.Thread(target=self._listen, name="stile-listen", daemon=True)
         self._ear.start()
@@ -180,7 +176,7 @@ class PostgresDatabase:
 
     def _read(self, work: Callable[[Tx], T], reading: Reading) -> T:
         if self._closed:
-            raise Unavailable("The store is closed; the server is shutting down.")
+            raise closed()
         connection = self._readers.get()
         try:
             while True:
@@ -208,11 +204,6 @@ class PostgresDatabase:
         finally:
             self._readers.put(connection)
 
-    def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
-        future: Future[T] = Future()
-        self._submit(Write(work, relaxed, future))
-        return future.result()
-
     async def aread(self, work: Callable[[Tx], T]) -> T:
         reading = Reading(self._read_limit_s)
         try:
@@ -222,22 +213,11 @@ class PostgresDatabase:
             threading.Thread(target=reading.leave, name="stile-cancel", daemon=True).start()
             raise
 
-    async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
-        # The commit happens whether or not the caller still waits: cancelling only stops the waiting.
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._submit(Write(work, relaxed, future, loop))
-        return await future
-
-    def on_commit(self, listener: Callable[[], None]) -> None:
-        self._listeners.append(listener)
-
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        self._groups.end()
-        self._thread.join()
+        self._end_commits()
         self._pool.shutdown(wait=True)
         if self._writer is not None:
             try:
@@ -282,11 +262,6 @@ class PostgresDatabase:
         finally:
             if not connection.closed and not connection.broken:
                 connection.execute("ROLLBACK")
-
-    def _submit(self, write: Write) -> None:
-        if self._closed:
-            raise Unavailable("The store is closed; the server is shutting down.")
-        self._groups.put(write)
 
     def _commit_group(self, group: list[Write]) -> None:
         try:

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from stile.kernel.clock import Clock
-from stile.kernel.events import Event, encode_event
 from stile.kernel.ids import Ids
-from stile.store import outbox
 from stile.store.database import Row
 from stile.store.postgres_connection import Connection, translated_sql
+from stile.store.transaction import Transaction
 
 _WALK = (
     "SELECT set_config('enable_sort', ?, true), "
@@ -27,7 +26,7 @@ A statement that was prepared is planned with its values: how few rows satisfy a
 """
 
 
-class PostgresTx:
+class PostgresTx(Transaction):
     """A transaction on one connection; see ``store.database.Tx`` for the promises.
 
     Args:
@@ -37,8 +36,7 @@ class PostgresTx:
     """
 
     __slots__ = (
-        "_clock", "_connection", "_cursor", "_ids", "_in_order", "_now", "_together", "_waiting",
-        "broken", "emitted", "must_sync", "wrote",
+        "_connection", "_cursor", "_in_order", "_together", "_waiting", "broken", "wrote",
     )  # fmt: skip
     keys_at_once = 500
 
@@ -49,17 +47,13 @@ class PostgresTx:
         ids: Ids,
         waiting: list[tuple[str, Sequence[Any]]] | None = None,
     ) -> None:
+        super().__init__(clock, ids)
         self._connection = connection
         self._together = waiting is not None
         self._waiting: list[tuple[str, Sequence[Any]]] = [] if waiting is None else waiting
         self.broken = False
         self._in_order: bool | None = None
         self._cursor = connection.cursor(binary=True)
-        self._clock = clock
-        self._ids = ids
-        self._now: int | None = None
-        self.emitted = False
-        self.must_sync = False
         self.wrote = False
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
@@ -87,24 +81,6 @@ class PostgresTx:
         if self._in_order is not in_order:
             self._in_order = in_order
             self._execute(_WALK, ("off" if in_order else "on",))
-
-    def now_ms(self) -> int:
-        if self._now is None:
-            self._now = self._clock.now_ms()
-        return self._now
-
-    def new_hex(self) -> str:
-        return self._ids.hex32()
-
-    def new_id(self, prefix: str) -> str:
-        return self._ids.ordered(prefix)
-
-    def emit(self, event: Event) -> None:
-        self.emitted = True
-        outbox.append(self, event.name, encode_event(event))
-
-    def insist_on_sync(self) -> None:
-        self.must_sync = True
 
     def _execute(self, sql: str, params: Sequence[Any]) -> None:
         if not self.wrote and not sql.startswith("SELECT"):

@@ -19,9 +19,8 @@ import asyncio
 import logging
 import os
 import queue
-import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,14 +28,13 @@ import apsw
 
 from stile.kernel.clock import Clock, SystemClock
 from stile.kernel.errors import Corrupt, StileError, StorageFull, Unavailable
-from stile.kernel.events import Event, encode_event
 from stile.kernel.ids import Ids, RandomIds
-from stile.store import outbox
 from stile.store.database import Row, Tx
-from stile.store.group_writes import Groups, Write, settle
+from stile.store.group_writes import GroupedWrites, Write, closed, settle
 from stile.store.migrations import migrate
 from stile.store.reading import LIMIT_S, Reading, too_slow
 from stile.store.sqlite_log import make_room
+from stile.store.transaction import Transaction
 from stile.store.unstorable import NOT_STORABLE, checked, checked_rows, in_words
 
 T = TypeVar("T")
@@ -49,20 +47,16 @@ _CHECK_STEPS = 20_000
 """A statement that reads is asked whether it should stop after so many steps of SQLite's machine: about 1 ms."""
 
 
-class SqliteTx:
+class SqliteTx(Transaction):
     """A transaction on one apsw connection; see ``store.database.Tx`` for the promises."""
 
-    __slots__ = ("_clock", "_connection", "_cursor", "_ids", "_now", "emitted", "must_sync")
+    __slots__ = ("_connection", "_cursor")
     keys_at_once = 100
 
     def __init__(self, connection: apsw.Connection, clock: Clock, ids: Ids) -> None:
+        super().__init__(clock, ids)
         self._connection = connection
         self._cursor = connection.cursor()
-        self._clock = clock
-        self._ids = ids
-        self._now: int | None = None
-        self.emitted = False
-        self.must_sync = False
 
     def all(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         return self._cursor.execute(sql, checked(params)).fetchall()
@@ -88,24 +82,6 @@ class SqliteTx:
 
     def walk_indexes(self, *, in_order: bool = False) -> None:
         """SQLite plans so in any case."""
-
-    def now_ms(self) -> int:
-        if self._now is None:
-            self._now = self._clock.now_ms()
-        return self._now
-
-    def new_hex(self) -> str:
-        return self._ids.hex32()
-
-    def new_id(self, prefix: str) -> str:
-        return self._ids.ordered(prefix)
-
-    def emit(self, event: Event) -> None:
-        self.emitted = True
-        outbox.append(self, event.name, encode_event(event))
-
-    def insist_on_sync(self) -> None:
-        self.must_sync = True
 
 
 class _ReaderTx(SqliteTx):
@@ -140,7 +116,7 @@ class _Reader:
         return self.reading is not None and self.reading.is_over()
 
 
-class SqliteDatabase:
+class SqliteDatabase(GroupedWrites):
     """A ``Database`` in one file.
 
     Args:
@@ -156,12 +132,11 @@ class SqliteDatabase:
     def __init__(
         self, path: Path, *, clock: Clock | None = None, ids: Ids | None = None, read_limit_s: float = LIMIT_S
     ) -> None:
+        super().__init__()
         self.path = path
         self._read_limit_s = read_limit_s
         self._clock = clock or SystemClock()
         self._ids = ids or RandomIds(self._clock)
-        self._groups = Groups()
-        self._listeners: list[Callable[[], None]] = []
         self._closed = False
         self._synced = True  # whether the connection syncs its commits
         self._relaxing = True
@@ -176,18 +151,10 @@ class SqliteDatabase:
         for _ in range(_READERS):
             self._readers.put(_Reader(self._open(writer=False)))
         self._pool = ThreadPoolExecutor(_READERS, thread_name_prefix="stile-read")
-        self._thread = threading.Thread(
-            target=self._groups.serve, args=(self._commit_group, self._sync), name="stile-write", daemon=True
-        )
-        self._thread.start()
+        self._begin_to_commit()
 
     def read(self, work: Callable[[Tx], T]) -> T:
         return self._read(work, Reading(self._read_limit_s))
-
-    def write(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
-        future: Future[T] = Future()
-        self._submit(Write(work, relaxed, future))
-        return future.result()
 
     async def aread(self, work: Callable[[Tx], T]) -> T:
         reading = Reading(self._read_limit_s)
@@ -197,22 +164,11 @@ class SqliteDatabase:
             reading.leave()
             raise
 
-    async def awrite(self, work: Callable[[Tx], T], *, relaxed: bool = False) -> T:
-        # The commit happens whether or not the caller still waits: cancelling only stops the waiting.
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._submit(Write(work, relaxed, future, loop))
-        return await future
-
-    def on_commit(self, listener: Callable[[], None]) -> None:
-        self._listeners.append(listener)
-
     def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        self._groups.end()
-        self._thread.join()
+        self._end_commits()
         self._pool.shutdown(wait=True)
         while not self._readers.empty():
             self._readers.get().connection.close()
@@ -222,7 +178,7 @@ class SqliteDatabase:
 
     def _read(self, work: Callable[[Tx], T], reading: Reading) -> T:
         if self._closed:
-            raise Unavailable("The store is closed; the server is shutting down.")
+            raise closed()
         reader = self._readers.get()
         connection = reader.connection
         try:
@@ -239,11 +195,6 @@ class SqliteDatabase:
             raise _translated(error) from error
         finally:
             self._readers.put(reader)
-
-    def _submit(self, write: Write) -> None:
-        if self._closed:
-            raise Unavailable("The store is closed; the server is shutting down.")
-        self._groups.put(write)
 
     def _open(self, *, writer: bool) -> apsw.Connection:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if writer else 0)
