@@ -17,6 +17,7 @@ from stile.train.search_sql import Part, SortKey
 
 MODELS_MOST = 1000
 VERSIONS_MOST = 200_000
+_FEW = 2000
 
 _ENTITIES: dict[str, Entity] = {
     "tags": "tag", "tag": "tag", "attributes": "attribute", "attribute": "attribute", "attr": "attribute",
@@ -61,12 +62,13 @@ class VersionPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of thing to search: its words, columns, tables and default order."""
+    """One kind of thing to search: its words, columns, tables in the order of its default sorting, and this."""
 
     words: Vocabulary
     columns: dict[str, str]
     select: str
     table: str
+    joined: str
     tags: str
     ends: list[SortKey]
 
@@ -76,6 +78,7 @@ _MODELS = _Source(
     columns=_MODEL_COLUMNS,
     select=model_records.COLUMNS,
     table="registered_models m",
+    joined="1 = 1",
     tags="registered_model_tags t WHERE t.model = m.id",
     ends=[SortKey("m.name", text=True)],
 )
@@ -83,7 +86,8 @@ _VERSIONS = _Source(
     words=_VERSION_WORDS,
     columns=_VERSION_COLUMNS,
     select=version_records.COLUMNS,
-    table=version_records.FROM,
+    table="registered_models m CROSS JOIN model_versions v",
+    joined="m.id = v.model",
     tags="version_tags t WHERE t.model = v.model AND t.version = v.version",
     ends=[SortKey("m.name", text=True), SortKey("v.version", False)],
 )
@@ -130,14 +134,19 @@ def _search(
     for key in [*asked, *source.ends]:
         if not any(key.expression == seen.expression for seen in keys):
             keys.append(key)
-    where = [Part("1 = 1"), *(_condition(clause, source) for clause in clauses)]
+    where = [Part(source.joined), *(_condition(clause, source) for clause in clauses)]
     if not any(_asks_for_prompts(clause) for clause in clauses):
         where.append(_without(source, Clause(entity="tag", key=prompts.MARK, op="=", value="true")))
+    rare = _rare(tx, clauses) if source is _VERSIONS else None
+    table = source.table
+    if rare is not None or keys[0].expression != "m.name":  # versions are found first, then their models
+        table = table.replace("CROSS JOIN", "JOIN").replace("model_versions v", "model_versions v ON m.id = v.model")
+        where += [] if rare is None else [rare]
     question = search_sql.question(source.table, filter, list(order_by))
     token = search_sql.read_token(page_token, question)
     if token is not None:
         where.append(search_sql.beyond(keys, token.values))
-    rows = tx.all(*search_sql.select(source.select, source.table, [], where, keys, most=most))
+    rows = tx.all(*search_sql.select(source.select, table, [], where, keys, most=most))
     return search_sql.page(rows, keys, most=most, question=question)
 
 
@@ -151,6 +160,19 @@ def _condition(clause: Clause, source: _Source) -> Part:
         return _without(source, clause)
     inner = search_sql.comparison("t.value", clause.op, clause.value)
     return Part(f"EXISTS (SELECT 1 FROM {source.tags} AND t.key = ? AND {inner.sql})", (clause.key, *inner.params))
+
+
+def _rare(tx: Tx, clauses: Sequence[Clause]) -> Part | None:
+    """The versions of a tag that few have, as a condition that leads to them by its index."""
+    for clause in clauses:
+        if clause.entity != "tag" or not search_sql.answers_by_index(clause.op, clause.value):
+            continue
+        value = search_sql.indexed_text("t.value", clause.op, clause.value)
+        inner = f"FROM version_tags t WHERE t.key = ? AND {value.sql}"
+        params = (clause.key, *value.params)
+        if tx.scalar(f"SELECT COUNT(*) FROM (SELECT 1 {inner} LIMIT {_FEW}) few", params) < _FEW:
+            return Part(f"(v.model, v.version) IN (SELECT t.model, t.version {inner})", params)
+    return None
 
 
 def _without(source: _Source, clause: Clause) -> Part:

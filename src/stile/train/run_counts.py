@@ -51,14 +51,12 @@ class Everywhere:
     def states(self) -> list[tuple[str, str, int]]:
         """Runs by status and user: both stand in one index, which is walked from pair to pair."""
         where = "experiment = ? AND lifecycle = 'active'"
+        step = f"SELECT status, user_id FROM runs WHERE {where} AND {{}} ORDER BY status, user_id LIMIT 1"
         found: list[tuple[str, str, int]] = []
         last: tuple[str, str] = ("", "")
         while len(found) < _MOST_STATES:
-            pair = self._tx.one(
-                f"SELECT status, user_id FROM runs WHERE {where} AND (status, user_id) > (?, ?) "
-                "ORDER BY status, user_id LIMIT 1",
-                (self._experiment, *last),
-            )
+            pair = self._tx.one(step.format("status = ? AND user_id > ?"), (self._experiment, *last)) if found else None
+            pair = pair or self._tx.one(step.format("status > ?"), (self._experiment, last[0]))
             if pair is None:
                 break
             last = (pair[0], pair[1])
@@ -103,12 +101,12 @@ class Everywhere:
             (self._experiment, _MOST_DATASETS),
         )
         counted = "SELECT DISTINCT i.run FROM input_datasets d JOIN run_inputs i ON i.dataset = d.id"
+        living = " JOIN runs r ON r.id = i.run AND r.lifecycle = 'active'" if self._deleted else ""
         return [
             (
                 name,
                 self._tx.scalar(
-                    f"SELECT COUNT(*) FROM ({counted} JOIN runs r ON r.id = i.run AND r.lifecycle = 'active' "
-                    "WHERE d.experiment = ? AND d.name = ? LIMIT ?) few",
+                    f"SELECT COUNT(*) FROM ({counted}{living} WHERE d.experiment = ? AND d.name = ? LIMIT ?) few",
                     (self._experiment, name, MOST_COUNTED + 1),
                 ),
             )

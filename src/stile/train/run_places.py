@@ -18,7 +18,7 @@ from stile.train.search_sql import LETTERS, Part, joint
 FEW = 2000
 """So many rows are read and sorted, or looked at one by one, without a second thought."""
 _AHEAD = 4
-_LOOKED_AT = 20
+_LOOKED_AT = 8
 _LEAST_LOOKED_AT = 5000
 _ENOUGH = 4
 

@@ -259,6 +259,31 @@ def test_search_finds_by_name_tag_and_number_over_pages(db: SqliteDatabase, mode
     assert [each.name for each in found_models.models] == ["c", "b", "a"]
 
 
+def test_search_by_a_tag_is_the_same_however_many_have_it(
+    db: SqliteDatabase, model: str, logged: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        db.write(lambda tx: registry.create_version(tx, name=model, source=f"models:/{logged}", by="ann"))
+    for number in range(5):
+        db.write(lambda tx, number=number: registry.set_version_tag(tx, "m", number + 1, "kind", "tree" * (number % 2)))
+    orders = ([], ["version_number ASC"], ["creation_timestamp DESC", "version_number"], ["last_updated_timestamp"])
+    for text, wanted in (
+        ("tags.kind = 'tree'", [2, 4]),
+        ("tags.kind LIKE 'tr%' AND version_number > 2", [4]),
+        ("tags.kind != 'tree'", [1, 3, 5]),
+        ("tags.kind = 'linear'", []),
+    ):
+        for few in (0, 2000):
+            monkeypatch.setattr(registry_search, "_FEW", few)
+            for order in orders:
+                found = db.read(
+                    lambda tx, text=text, order=order: registry_search.search_versions(tx, filter=text, order_by=order)
+                )
+                assert sorted(each.version for each in found.versions) == wanted
+                if order[:1] == ["version_number ASC"]:
+                    assert [each.version for each in found.versions] == wanted
+
+
 def test_files_are_registered_with_the_run_they_lie_with(db: SqliteDatabase, model: str, logged: str) -> None:
     def create(source: str, run_id: str = "") -> str:
         return db.write(
