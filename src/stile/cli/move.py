@@ -78,8 +78,9 @@ def export(*, folder: str, layout: str, url: str | None, token: str | None, json
     """Write all that is tracked and registered to FOLDER, which must be new or empty.
 
     The layout of Stile is JSON lines and files named by their digest; it is open and documented, and ``stile import
-    stile FOLDER`` reads it back. The layout of MLflow is its SQLite database and a folder of artifacts, served by any
-    MLflow from 3.4 on; when it was stopped, the same command goes on. Ids, times and whole metric histories are kept.
+    stile FOLDER`` reads it back. The layout of MLflow is a SQLite database and a folder of artifacts that an MLflow
+    3.17 server serves as they are, by the command that is printed at the end; an export that was stopped goes on when
+    it is repeated. Both keep ids, times and whole metric histories, and tell what was not taken.
 
     Use cases, decisions and the ledger are part of neither: ``stile backup`` keeps those, and ``stile verify --export``
     the ledger.

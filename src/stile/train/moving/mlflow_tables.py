@@ -3,7 +3,8 @@
 MLflow brings a database of an older revision up to its own when it opens it and finds tables missing. So the tables
 of the oldest revision that has room for everything are made, and every MLflow since then adds the rest itself.
 
-Source: the schema that the migrations of ``mlflow.store.db_migrations`` arrive at with this revision (MLflow 3.4).
+Source: the schema that the migrations of ``mlflow.store.db_migrations`` arrive at with this revision, of July 2025;
+exports are tried with MLflow 3.17.2.
 Names of constraints and the order of columns are part of it: later migrations look for them.
 """
 
