@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stile.kernel.errors import TooLarge
+from stile.kernel.errors import Conflict, Invalid, TooLarge
 from stile.store.database import Tx
 from stile.train import limits, run_keys, runs, series_records
 from stile.train.points import Columns, Piece, piece
@@ -31,9 +31,14 @@ def log_points(tx: Tx, run_id: str, given: Mapping[str, Piece]) -> None:
     """Add points to an active run. Points that are sent again are read once.
 
     Raises:
+        Invalid: that cannot be a run's id.
         Missing: there is no such run.
-        Invalid: it is deleted.
+        Conflict: it is deleted. (Not the points' fault: our client keeps them until it is restored.)
     """
-    row, experiment = runs.active(tx, run_id)
+    limits.check_run_id(run_id)
+    try:
+        row, experiment = runs.active(tx, run_id)
+    except Invalid as error:
+        raise Conflict(error.message) from None
     numbers = run_keys.intern_all(tx, given)
     series_records.append(tx, row, experiment, {numbers[key]: one for key, one in given.items()})

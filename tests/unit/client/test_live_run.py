@@ -271,6 +271,23 @@ def test_points_are_kept_and_sent_later_when_the_server_stays_away(
         assert send_kept(client.session, tmp_path / "unsent") == 0
 
 
+def test_points_wait_when_the_run_is_deleted_and_are_stored_when_it_is_restored(
+    server: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Client(server.url) as client:
+        with client.run("deleted", system_every_s=0, code=False, environment=False) as run:
+            for step in range(20):
+                run.log({"loss": 1.0, "acc": 1.0})
+                if step == 5:
+                    assert run.flush(10)
+                    client.session.post("/api/2.0/mlflow/runs/delete", {"run_id": run.run_id})
+            assert not run.flush(0.3)
+            assert "It is deleted: restore it first." in capsys.readouterr().err
+            client.session.post("/api/2.0/mlflow/runs/restore", {"run_id": run.run_id})
+        for key in ("loss", "acc"):
+            assert history(client, run.run_id, key) == [(step, 1.0) for step in range(20)]
+
+
 def test_a_call_is_refused_when_the_run_or_the_columns_are_wrong(server: RunningServer) -> None:
     with Client(server.url) as client:
         run = client.start_run("points")
