@@ -248,3 +248,26 @@ def test_numbers_that_come_live_read_as_those_of_the_page(browser, world: World)
     browser.driver.refresh()
     assert live == browser.driver.execute_script(texts)
     ended(world, run)
+
+
+def test_run_of_the_legend_is_read_in_the_chart(browser, world: World) -> None:
+    runs = []
+    for at in range(3):
+        run = begun(world, f"legend {at}")
+        log(world, run, metrics=points("loss", [1.0, 0.5 + at / 10]))
+        ended(world, run)
+        runs.append(run)
+    browser.size(1280)
+    browser.sign_in(world, "ada")
+    browser.go("/compare?" + "&".join(f"run={run}" for run in runs))
+    browser.driver.execute_script("document.getElementById('curves').scrollIntoView()")
+    browser.until(DRAWN.format("loss"))
+    rest = browser.find("#curves .readout").text
+    browser.driver.execute_script("document.querySelectorAll('.legend [data-place] a')[1].focus()")
+    browser.until("return document.querySelector('#curves .readout').textContent === 'legend 1 ends at 0.6000'")
+    browser.driver.execute_script(
+        "document.activeElement.blur(); document.querySelector('h1').dispatchEvent("
+        "new PointerEvent('pointerover', {bubbles: true}))"
+    )
+    browser.until("return document.querySelector('#curves .readout').textContent === arguments[0]", rest)
+    assert browser.complaints() == []

@@ -206,3 +206,60 @@ def test_ticked_runs_are_tagged_deleted_and_brought_back(browser, world: World) 
     browser.find("[data-bulk=Restore]").click()
     browser.until("return document.querySelector('[role=status]')?.textContent.includes('1 run was restored.')")
     assert browser.complaints() == []
+
+
+def test_whole_page_and_ranges_are_ticked_at_once_and_heads_stay_in_sight(browser, world: World) -> None:
+    made = world.call("POST", "/api/2.0/mlflow/experiments/create", by="ada", json={"name": "ticked at once"})
+    for number in range(30):
+        body = {"experiment_id": made["experiment_id"], "run_name": f"try {number}", "start_time": 1000 + number}
+        world.call("POST", "/api/2.0/mlflow/runs/create", by="ada", json=body)
+    browser.size(1280)
+    browser.sign_in(world, "ada")
+    browser.go(f"/experiments/{made['experiment_id']}")
+    whole = browser.find("[data-tick-all]")
+    whole.click()
+    browser.until("return document.querySelectorAll('[data-tick]:checked').length === 30")
+    assert browser.find("[data-ticked]").text == "Compare 30 runs"
+    boxes = browser.driver.find_elements("css selector", "[data-tick]")
+    boxes[4].click()
+    assert browser.driver.execute_script("return document.querySelector('[data-tick-all]').indeterminate")
+    whole.click()
+    browser.until("return document.querySelectorAll('[data-tick]:checked').length === 30")
+    whole.click()
+    browser.until("return document.querySelectorAll('[data-tick]:checked').length === 0")
+    boxes[2].click()
+    browser.driver.execute_script(
+        "arguments[0].dispatchEvent(new MouseEvent('click', {shiftKey: true, bubbles: true, cancelable: true}))",
+        boxes[7],
+    )
+    browser.until("return document.querySelectorAll('[data-tick]:checked').length === 6")
+    browser.driver.execute_script("scrollTo(0, 500)")
+    edges = browser.driver.execute_script(
+        "return [document.querySelector('thead th').getBoundingClientRect().top,"
+        " document.querySelector('.top').getBoundingClientRect().bottom]"
+    )
+    assert abs(edges[0] - edges[1]) <= 2, "the heads stand below the bar of the page"
+    browser.find("[data-untick]").click()
+    assert browser.complaints() == []
+
+
+def test_refusal_keeps_the_ticks(browser, world: World) -> None:
+    made = world.call("POST", "/api/2.0/mlflow/experiments/create", by="ada", json={"name": "refused"})
+    ids = []
+    for number in range(3):
+        body = {"experiment_id": made["experiment_id"], "run_name": f"try {number}", "start_time": 1000 + number}
+        ids.append(world.call("POST", "/api/2.0/mlflow/runs/create", by="ada", json=body)["run"]["info"]["run_id"])
+    browser.sign_in(world, "ada")
+    path = f"/experiments/{made['experiment_id']}?sort=start_time+ASC"
+    browser.go(path)
+    for box in browser.driver.find_elements("css selector", "[data-tick]"):
+        box.click()
+    browser.find(".pick.up > summary").click()
+    browser.find("input[name=tag_key]").send_keys("mlflow.user")
+    browser.find("input[name=tag_value]").send_keys("somebody else", Keys.ENTER)
+    browser.until("return document.querySelector('#refused') !== null")
+    assert "nothing was changed" in browser.find("#refused").text
+    assert "sort=start_time+ASC" in browser.driver.current_url
+    boxes = browser.driver.find_elements("css selector", "[data-tick]:checked")
+    assert {box.get_attribute("value") for box in boxes} == set(ids)
+    browser.find("[data-untick]").click()

@@ -132,7 +132,14 @@ export function drawLines(stage, lines, view, { shape = "small", onZoom }) {
   plot.over.addEventListener("dblclick", () => onZoom(null, null));
   const watcher = new ResizeObserver(() => stage.clientWidth && plot.setSize({ width: width(), height }));
   watcher.observe(stage);
-  return { stop: () => (watcher.disconnect(), plot.destroy(), stage.replaceChildren()) };
+  // The line of one run before all others; null for all alike again.
+  const focus = (run) => {
+    const at = run == null ? -1 : plot.series.findIndex((one) => one.line?.place === run);
+    plot.setSeries(at > 0 ? at : null, { focus: true });
+    const ends = at > 0 ? plot.data[at].findLast((value) => value != null) : null;
+    readout.textContent = at > 0 ? `${plot.series[at].label} ends at ${figure(ends)}` : rest;
+  };
+  return { focus, stop: () => (watcher.disconnect(), plot.destroy(), stage.replaceChildren()) };
 }
 
 function padded(low, high) {

@@ -130,6 +130,15 @@ function adopt() {
   }
 }
 
+// Whoever looks at a run in the legend sees its line before all others.
+let pointed = null;
+function point(event) {
+  const entry = event.target.closest?.(".legend [data-place]") ?? null;
+  if (entry === pointed) return;
+  pointed = entry;
+  for (const { plot } of charts.values()) plot?.focus(entry ? Number(entry.dataset.place) : null);
+}
+
 function redraw({ again = false } = {}) {
   for (const [figure, chart] of charts) {
     if (again && chart.visible) ask(figure);
@@ -332,6 +341,8 @@ export function startCurves() {
     const link = group.querySelector("a[data-unfold]");
     if (link) follow(link);
   }, true);
+  document.addEventListener("pointerover", point);
+  document.addEventListener("focusin", point);
   addEventListener("stile:theme", () => redraw());
   document.addEventListener("visibilitychange", listen);
   document.addEventListener("htmx:after:swap", () => {

@@ -68,20 +68,44 @@ function tell() {
     ? (bulk.length ? "Tick runs (key x)" : "Tick two or more runs (key x)")
     : [`${ids.size} ticked`, away, ids.size > MOST ? `at most ${MOST} at once` : ids.size < LEAST ? "tick another to compare" : ""].filter(Boolean).join(", ");
   form.querySelector("[data-untick]").hidden = !ids.size;
+  const all = form.querySelector("[data-tick-all]"), ticks = here.filter((box) => box.checked).length;
+  if (all) {
+    all.checked = ticks > 0 && ticks === here.length;
+    all.indeterminate = ticks > 0 && ticks < here.length;
+  }
+  // A table that fits into the page scrolls with it, so that its heads can stay in sight.
+  const table = form.querySelector(".scroll");
+  table.classList.toggle("fits", table.scrollWidth <= table.clientWidth);
   form.classList.toggle("some", ids.size > 0);
 }
 
-function changed(box) {
+function set(boxes, on) {
   const ids = ticked();
-  if (box.checked) ids.add(box.value);
-  else ids.delete(box.value);
+  for (const box of boxes) {
+    if (on) ids.add(box.value);
+    else ids.delete(box.value);
+  }
   keep(ids);
   tell();
 }
 
+// With the shift key all rows between the box that was changed last and this one follow it.
+let last = null, shift = false;
+function changed(box) {
+  const here = [...document.querySelectorAll("#ticked [data-tick]")];
+  const from = shift ? here.indexOf(last) : -1, to = here.indexOf(box);
+  set(from < 0 ? [box] : here.slice(Math.min(from, to), Math.max(from, to) + 1), box.checked);
+  last = box;
+}
+
 export function startTicks() {
   tell();
-  document.addEventListener("change", (event) => event.target.matches("[data-tick]") && changed(event.target));
+  document.addEventListener("click", (event) => (shift = event.shiftKey), true);
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-tick]")) changed(event.target);
+    if (event.target.matches("[data-tick-all]")) set(document.querySelectorAll("#ticked [data-tick]"), event.target.checked);
+  });
+  addEventListener("resize", tell);
   document.addEventListener("click", (event) => {
     if (!event.target.closest("[data-untick]")) return;
     keep(new Set());
