@@ -13,8 +13,9 @@ Contents come from where the server keeps them, its folder or a bucket, and go b
 rows: a backup of a store in PostgreSQL holds them in the same ``stile.db``, and any backup may be brought back into
 either engine, which is also how a store moves from one to the other.
 
-The background work's file is copied before the rows: what it had not finished by then is done
-again after a restore, and nothing it had finished is missing.
+Contents are copied before the rows, and those that have come since after them: a collection that runs meanwhile
+takes nothing from a backup. The background work's file is copied before the rows, too: what it had not finished by
+then is done again after a restore, and nothing it had finished is missing.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -122,6 +123,10 @@ def back_up(
     now = clock.now_ms()
     kept = blobs or LocalBlobs(folder / "blobs", sweep=False)
     with _opened(target) as out, tempfile.TemporaryDirectory(dir=target.absolute().parent) as scratch:
+        contents = _Contents(out, told)
+        # First, while nothing depends on it: what is purged and collected after the rows were copied is here already.
+        look: _Look = partial(_looking, folder, store)
+        contents.take(_digests(look, arrived := ArrivingBlobs(kept, partial(_asked, look))), arrived)
         files = [_put(out, name, folder / name) for name in _PLAIN if (folder / name).is_file()]
         for name in (_WORK, _ROWS) if store == SQLITE else (_ROWS,):
             copy = Path(scratch) / name
@@ -134,24 +139,14 @@ def back_up(
             files.append(_put(out, name, copy))
             told("databases", 1)
         rows = Path(scratch) / _ROWS
-        arrived = ArrivingBlobs(kept, partial(_asked, rows))  # small ones may still be among the rows
-        digests, needed, size, root = _named(rows, arrived)
-        missing: list[str] = []
-        for digest in sorted(digests):
-            name = digest.removeprefix("sha256:")
-            try:
-                copied = out.put(f"blobs/{name[:2]}/{name[2:]}", arrived.size(digest), arrived.chunks(digest))
-            except Missing:
-                if digest in needed:
-                    missing.append(digest)
-                continue
-            if copied.sha256 != name:
-                raise Corrupt(f"The content {digest} has been altered since it was stored. Restore it first.")
-            files.append(copied)
-            told("contents", 1)
+        look = partial(read_only, rows)
+        contents.take(_digests(look, arrived := ArrivingBlobs(kept, partial(_asked, look))), arrived)
+        with look() as tx:
+            size, root = ledger.root(tx)
+            missing = sorted(required(tx) - contents.taken.keys())
         manifest = Manifest(
             format=FORMAT, stile=__version__, at=now, ledger_size=size, ledger_root=root, counts=counts(rows),
-            files=files, missing=missing,
+            files=[*files, *contents.taken.values()], missing=missing,
         )  # fmt: skip
         last = Path(scratch) / MANIFEST
         last.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
@@ -213,18 +208,55 @@ def engine_copy() -> ModuleType:
     return found
 
 
-def _asked(rows: Path, question: Callable[[Tx], bytes | None]) -> bytes | None:
-    with read_only(rows) as tx:
+_Look = Callable[[], AbstractContextManager[Tx]]
+"""Gives one consistent view of the rows."""
+
+
+def _looking(folder: Path, store: str) -> AbstractContextManager[Tx]:
+    """A view of the rows as they are now."""
+    if store == SQLITE:
+        return read_only(folder / _ROWS)
+    from stile.store import postgres  # noqa: PLC0415  an extra, asked for by engine_copy
+
+    return postgres.read_only(store)
+
+
+def _asked(look: _Look, question: Callable[[Tx], bytes | None]) -> bytes | None:
+    with look() as tx:
         return question(tx)
 
 
-def _named(rows: Path, blobs: BlobStore) -> tuple[set[str], set[str], int, str]:
-    """(contents that are referred to, those of them that must be there, ledger size, ledger root)."""
-    with read_only(rows) as tx:
-        size, root = ledger.root(tx)
-        needed = required(tx)
-        digests = wanted(mentions(tx).digests, blobs)
-    return digests, needed, size, root
+def _digests(look: _Look, blobs: BlobStore) -> set[str]:
+    """The contents that are referred to."""
+    with look() as tx:
+        named = mentions(tx).digests
+    return wanted(named, blobs)  # small ones may still be among the rows
+
+
+class _Contents:
+    """The contents of a backup, each copied once."""
+
+    def __init__(self, out: _Target, told: Told) -> None:
+        self._out = out
+        self._told = told
+        self.taken: dict[str, BackedUp] = {}
+
+    def take(self, digests: Collection[str], blobs: BlobStore) -> None:
+        """Copy those that are there and were not copied yet.
+
+        Raises:
+            Corrupt: one is not what was stored.
+        """
+        for digest in sorted(set(digests) - self.taken.keys()):
+            name = digest.removeprefix("sha256:")
+            try:
+                copied = self._out.put(f"blobs/{name[:2]}/{name[2:]}", blobs.size(digest), blobs.chunks(digest))
+            except Missing:
+                continue
+            if copied.sha256 != name:
+                raise Corrupt(f"The content {digest} has been altered since it was stored. Restore it first.")
+            self.taken[digest] = copied
+            self._told("contents", 1)
 
 
 def _verify(folder: Path, manifest: Manifest, found: dict[str, BackedUp]) -> None:

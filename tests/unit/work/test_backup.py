@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 import threading
 from pathlib import Path
@@ -19,6 +20,7 @@ from stile.store.blobs_arriving import Settling
 from stile.store.snapshot import counts
 from stile.testing.server import running_server
 from stile.work.backup import MANIFEST, back_up, restore
+from stile.work.collection import Wish, carry_out
 
 
 def silent(what: str, more: int) -> None:
@@ -103,6 +105,31 @@ def test_everything_is_back_when_a_backup_was_taken_under_writes(
                 str(number).encode()
             )
         client.create_use_case("another", title="A", problem="p", decision="d")
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
+def test_a_backup_is_whole_when_a_collection_runs_meanwhile(tmp_path: Path, store_url: str) -> None:
+    """A run is purged, and its files collected, between the copy of the rows and everything else."""
+    data = tmp_path / "data"
+    with running_server(data, store=store_url) as server, Client(server.url) as client:
+        with client.start_run("goes") as run:
+            run.log_artifact(b"x" * 100_000, "a.bin")
+        client.session.post("/api/2.0/mlflow/runs/delete", {"run_id": run.run_id})
+        for file in (data / "blobs").glob("??/*"):
+            os.utime(file, (1e9, 1e9))
+        db, blobs = server.services.db, server.services.blobs
+        collected = []
+
+        def told(what: str, _: int) -> None:
+            if what == "databases":
+                collected.append(carry_out(db, blobs, SystemClock(), Wish(), by="ana").contents)
+
+        manifest = back_up(data, tmp_path / "backup", SystemClock(), told, store=store_url)
+    assert sum(collected) == 1
+    assert manifest.missing == []
+    assert restore(tmp_path / "backup", tmp_path / "again", silent) == manifest
+    with running_server(tmp_path / "again") as server, Client(server.url) as client:
+        assert client.session.download(f"/get-artifact?run_uuid={run.run_id}&path=a.bin") == b"x" * 100_000
 
 
 def test_a_restore_is_refused_when_the_folder_is_not_empty(folder: Path, tmp_path: Path) -> None:
