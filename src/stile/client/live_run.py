@@ -20,7 +20,7 @@ from stile.client.session import Session, segment
 from stile.client.system import SystemSampler
 from stile.client.tracking import API, Run
 from stile.client.writer import PointWriter, tell
-from stile.kernel.errors import Conflict, StileError, Unavailable
+from stile.kernel.errors import Conflict, Invalid, StileError, Unavailable
 
 _OPEN: set[LiveRun] = set()
 
@@ -72,7 +72,9 @@ class LiveRun(Run):
         try:
             for key, value in metrics.items():
                 self._writer.put(key, value, at_step, now)
-        except (TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, TypeError, ValueError, OverflowError) as error:
+            if not isinstance(metrics, Mapping):
+                raise Invalid(f'{metrics!r:.60} is no mapping. Log metrics by name: {{"loss": 0.1}}') from error
             if not any(isinstance(value, Mapping) for value in metrics.values()):
                 raise unusable(metrics, at_step) from error
             # what was put before is put again with the same time: the same point
@@ -108,8 +110,10 @@ class LiveRun(Run):
         and told, so that no training fails in its last line.
 
         Raises:
+            Invalid: no run ends like this; it goes on.
             StileError: the server has refused points; says why. The run is closed all the same.
         """
+        tracking.check_end(status)
         if self._process != os.getpid():
             self._writer.close(self.patience_s)
             self._kept.close()
@@ -204,7 +208,7 @@ class LiveRun(Run):
     def _post(self, path: str, body: Mapping[str, Any]) -> None:
         self._patiently(lambda: super(LiveRun, self)._post(path, body))
 
-    def _upload(self, path: str, content: bytes) -> None:
+    def _upload(self, path: str, content: bytes | Path) -> None:
         self._patiently(lambda: super(LiveRun, self)._upload(path, content))
 
     def _close(self, status: str, until: float, session: Session) -> None:

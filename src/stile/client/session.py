@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from stile.client.credentials import Credentials
+from stile.client.credentials import DEFAULT_URL, Credentials
 from stile.kernel import errors
 from stile.kernel.errors import Forbidden, StileError, Unauthenticated, Unavailable
 
@@ -68,6 +68,8 @@ class Session:
     ) -> None:
         self.url = credentials.url
         self._nobody = f"No {serves} answers at {credentials.url}. Start one with: {start}"
+        if credentials.url == DEFAULT_URL:  # which nobody has to have named
+            self._nobody += ", or name another with STILE_URL"
         self._credentials = credentials
         self._token = credentials.token
         self._timeout_s = timeout_s

@@ -21,6 +21,8 @@ API = "/api/2.0/mlflow"
 ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 _METRICS_PER_CALL = 1000
 _PARAMS_PER_CALL = 100
+_ENDS = ("FINISHED", "FAILED", "KILLED")
+_IN_ONE_PIECE = 8 << 20
 
 
 class Run:
@@ -118,14 +120,14 @@ class Run:
         if isinstance(source, bytes):
             if not path:
                 raise Invalid("Bytes have no name of their own: give the artifact's path, too.")
-            content = source
+            content: bytes | Path = source
         else:
             file = Path(source)
             if file.is_dir():
                 raise Invalid(f"{file} is a folder. Store it with: log_folder({str(source)!r}, path)")
             if not file.is_file():
                 raise Invalid(f"There is no file {file}. Bytes are given as bytes, text with log_text.")
-            content, path = file.read_bytes(), path or file.name
+            content, path = file, path or file.name
         self._upload(f"{ARTIFACTS}/{self._location()}/{quoted(path)}", content)
         return f"{self.artifact_uri}/{path}"
 
@@ -191,6 +193,7 @@ class Run:
 
     def end(self, status: str = "FINISHED") -> None:
         """Close the run with ``FINISHED``, ``FAILED`` or ``KILLED``."""
+        check_end(status)
         self._post(
             f"{API}/runs/update",
             {"run_id": self.run_id, "status": status, "end_time": time.time_ns() // 1_000_000},
@@ -200,8 +203,13 @@ class Run:
         """Send what may be sent twice."""
         self._session.post(path, body)
 
-    def _upload(self, path: str, content: bytes) -> None:
-        self._session.upload(path, content)
+    def _upload(self, path: str, content: bytes | Path) -> None:
+        """Send a file; a large one in pieces, so that it need not fit into memory."""
+        if isinstance(content, bytes) or content.stat().st_size <= _IN_ONE_PIECE:
+            self._session.upload(path, content if isinstance(content, bytes) else content.read_bytes())
+            return
+        with content.open("rb") as file:
+            self._session.upload(path, iter(lambda: file.read(1 << 20), b""))
 
     def _location(self) -> str:
         return self.artifact_uri.removeprefix("mlflow-artifacts:").lstrip("/")
@@ -238,6 +246,12 @@ def reopen_run(session: Session, run_id: str) -> dict[str, Any]:
 def last_steps(answer: Mapping[str, Any]) -> dict[str, int]:
     """The last step of each metric of a run."""
     return {one["key"]: int(one.get("step", 0)) for one in answer["run"].get("data", {}).get("metrics", [])}
+
+
+def check_end(status: str) -> None:
+    """Refuse what is no end of a run."""
+    if status not in _ENDS:
+        raise Invalid(f"A run does not end {status!r}. It is one of {', '.join(_ENDS)}.")
 
 
 def status_after(error: BaseException | None) -> str:

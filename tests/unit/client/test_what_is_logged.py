@@ -97,6 +97,11 @@ def test_what_is_no_metric_is_told_with_its_name(run: Any) -> None:
                 log({"good": 1.0, "x": value}, step=step)
         with pytest.raises(Invalid, match=says):
             run.log_batch([("x", value, step)])
+    with pytest.raises(Invalid, match="A run does not end 'DONE'"):
+        run.end("DONE")
+    if hasattr(run, "log"):
+        with pytest.raises(Invalid, match="is no mapping"):
+            run.log(0.5)
     with pytest.raises(Invalid, match="64"):
         run.log_metrics({"x": 1.0}, step=2**70)
 
