@@ -10,7 +10,7 @@ import msgspec
 from stile.store.database import Tx
 from stile.train import limits, run_keys, search_sql
 from stile.train.filters import Clause, Order
-from stile.train.metric_summary import same
+from stile.train.metric_summary import column_of, same
 from stile.train.run_keys import marks
 from stile.train.search_sql import Part
 
@@ -39,7 +39,7 @@ TABLES = {"metric": "latest", "param": "params", "tag": "run_tags"}
 RUNS = "runs"
 COMPARED = ("=", "<", "<=", ">", ">=")
 """Comparisons that an index by value answers."""
-_MOST_PARTS = 20
+_MOST_PARTS = 100
 LIFECYCLES = {"ACTIVE_ONLY": ("active",), "DELETED_ONLY": ("deleted",), "ALL": ("active", "deleted")}
 
 
@@ -53,9 +53,13 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parts(query: Query) -> list[Query]:
-    """The question for each experiment and lifecycle alone, as an index has the order of; as it is for very many."""
+    """The question for each experiment and lifecycle alone, as an index has the order of.
+
+    It is left whole for very many, and in an order that no index has.
+    """
     views: tuple[View, ...] = ("ACTIVE_ONLY", "DELETED_ONLY") if query.view == "ALL" else (query.view,)
-    if len(query.experiments) * len(views) > _MOST_PARTS:
+    by_extreme = bool(query.orders) and column_of(query.orders[0][0]) != "value"
+    if by_extreme or len(query.experiments) * len(views) > _MOST_PARTS:
         return [query]
     return [
         msgspec.structs.replace(query, experiments=(experiment,), view=view)

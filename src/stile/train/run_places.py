@@ -103,8 +103,10 @@ def along(
             raise TooFar
         left -= ahead
         first, last = _window(tx, line, begin, ahead)
-        if first is not None and first == last and ahead < FEW:
-            first, last = _window(tx, line, begin, FEW)
+        further = ahead
+        while first is not None and first == last and further < FEW:
+            further = min(_AHEAD * further, FEW)
+            first, last = _window(tx, line, begin, further)
         ahead = min(2 * ahead, FEW)
         rest = limit - len(found)
         if first is None or last is None:

@@ -13,8 +13,9 @@ after all. So the work grows with the page and with how rare the answers are, no
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -46,6 +47,10 @@ WORDS = Vocabulary(
     },
     datasets=("name", "digest", "context"),
 )  # fmt: skip
+
+_LEAST_SHARE = 10
+_MOST_TRIED = 20
+"""In so many experiments a page is looked for before it is found out what few runs satisfy."""
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,7 +146,9 @@ def _walk(
             raise search_sql.bad_token()
         search_sql.check(run_phases.sort_keys(query, token.phase)[1], token.values)
     driver = run_drivers.few(tx, query)
-    if driver is None and query.conditions:
+    if driver is None and query.conditions and len(run_clauses.parts(query)) > _MOST_TRIED:
+        driver = run_drivers.fewer(tx, query)
+    elif driver is None and query.conditions:
         try:
             return _phases(tx, query, None, token, backwards=backwards, limit=limit, patient=False)
         except TooFar:
@@ -172,21 +179,43 @@ def _phases(
         if driver is not None:
             rows = run_phases.read(tx, query, driver, phase, after=mark, limit=rest, backwards=backwards)
         else:
-            parts = [
-                run_phases.walk(tx, part, phase, after=mark, limit=rest, backwards=backwards, patient=patient)
+            walks = [
+                partial(run_phases.walk, tx, part, phase, backwards=backwards, patient=patient)
                 for part in run_clauses.parts(query)
             ]
             ways = [key.ascending != backwards for key in run_phases.sort_keys(query, phase)[1]]
-            rows = parts[0] if len(parts) == 1 else _merged(parts, ways)[:rest]
+            rows = _merged(walks, ways, after=mark, limit=rest)
         found += [(row[0], phase, list(row[1:])) for row in rows]
         if len(found) >= limit:
             break
     return found
 
 
-def _merged(parts: Sequence[Sequence[Row]], ways: Sequence[bool]) -> list[Row]:
-    """Rows (run, sort values...) in one order; ``ways`` says which values go up."""
-    rows = [row for part in parts for row in part]
-    for place, up in reversed(list(enumerate(ways, start=1))):
-        rows.sort(key=itemgetter(place), reverse=not up)
-    return rows
+class _Walk(Protocol):
+    def __call__(self, *, after: Sequence[Any] | None, limit: int) -> list[Row]: ...
+
+
+def _merged(walks: Sequence[_Walk], ways: Sequence[bool], *, after: Sequence[Any] | None, limit: int) -> list[Row]:
+    """The next rows (run, sort values...) of several walks in one order; ``ways`` says which values go up.
+
+    Of each walk a share of them is read, and more of those that a share was too small for.
+    """
+    share = limit if len(walks) == 1 else max(_LEAST_SHARE, 2 * limit // len(walks))
+    found = [walk(after=after, limit=share) for walk in walks]
+    if len(walks) == 1:
+        return found[0]
+    unfinished = {place: share for place, rows in enumerate(found) if len(rows) == share}
+    while True:
+        rows = [row for part in found for row in part]
+        for value, up in reversed(list(enumerate(ways, start=1))):
+            rows.sort(key=itemgetter(value), reverse=not up)
+        ends = {found[place][-1][0]: place for place in unfinished}
+        first = next((at for at, row in enumerate(rows[:limit]) if row[0] in ends), None)
+        if first is None or first == limit - 1:
+            return rows[:limit]
+        place = ends[rows[first][0]]
+        unfinished[place] = min(2 * unfinished[place], limit)
+        more = walks[place](after=list(found[place][-1][1:]), limit=unfinished[place])
+        found[place] += more
+        if len(more) < unfinished[place]:
+            del unfinished[place]

@@ -11,7 +11,7 @@ import pytest
 
 from stile.kernel.errors import Invalid
 from stile.store.database import Database, Tx
-from stile.train import run_drivers, run_places, run_search, runs, search_sql
+from stile.train import experiments, run_clauses, run_drivers, run_places, run_search, runs, search_sql
 from stile.train.points import Point, pieces
 from stile.train.run_clauses import View
 from stile.train.run_values import Run
@@ -52,18 +52,17 @@ def filled(db: Database) -> Database:
     return db
 
 
-def _found(db: Database, size: int, **question: Any) -> list[int]:
+def _found(db: Database, size: int, **asked: Any) -> list[int]:
     """All pages; walked back from the last one they are the same."""
-    pages = [db.read(lambda tx: run_search.rows(tx, experiment_ids=["0"], max_results=size, **question))]
+    question = {"experiment_ids": ["0"], **asked}
+    pages = [db.read(lambda tx: run_search.rows(tx, max_results=size, **question))]
     while after := pages[-1].following:
-        pages.append(
-            db.read(lambda tx: run_search.rows(tx, experiment_ids=["0"], max_results=size, after=after, **question))
-        )
+        pages.append(db.read(lambda tx: run_search.rows(tx, max_results=size, after=after, **question)))
     back = pages[-1:]
     while before := back[0].preceding:
         back.insert(
             0,
-            db.read(lambda tx: run_search.rows(tx, experiment_ids=["0"], max_results=size, before=before, **question)),
+            db.read(lambda tx: run_search.rows(tx, max_results=size, before=before, **question)),
         )
     found = [row for page in pages for row in page.rows]
     assert [row for page in back for row in page.rows] == found
@@ -193,3 +192,44 @@ def test_a_token_with_other_values_is_refused(filled: Database) -> None:
         token = search_sql.write_token(question, phase, values)
         with pytest.raises(Invalid, match="page token"):
             filled.read(lambda tx: run_search.rows(tx, experiment_ids=["0"], order_by=orders, after=token))  # noqa: B023
+
+
+@pytest.mark.parametrize(("tried", "parts"), [(2, 100), (20, 100), (20, 2)])
+def test_runs_of_several_experiments_come_in_one_order(
+    db: Database, monkeypatch: pytest.MonkeyPatch, tried: int, parts: int
+) -> None:
+    """Most are in one of the experiments, so that its share of a page is too small at first."""
+    chance = random.Random(3)
+
+    def work(tx: Tx) -> list[str]:
+        made = ["0", *(experiments.create(tx, name=f"e{number}", by="ann").experiment_id for number in range(4))]
+        for index in range(_RUNS):
+            run = runs.create(
+                tx, experiment_id=made[max(0, index % 9 - 5)], by="ann", name=chance.choice(["train", "tune"]),
+                user_id=chance.choice(["ann", "bob"]), start_time=chance.randrange(_RUNS // 2),
+            ).info.run_id  # fmt: skip
+            metrics = [("auc", Point(1, 1, chance.choice([0.5, 0.75, math.nan])))] if index % 8 else []
+            params = [("kind", chance.choice(["tree", "linear"]))] if index % 7 else []
+            runs.log_batch(tx, run, metrics=pieces(metrics), params=params, tags=[("even", str(index % 2))])
+            if index % 3:
+                runs.update(tx, run, status=chance.choice(["FINISHED", "FAILED"]), end_time=index // 20)
+        return made
+
+    made = db.write(work)
+    everything = db.read(lambda tx: run_search.search(tx, experiment_ids=made)).runs
+    assert len(everything) == _RUNS
+    _look_at(monkeypatch, 4, 3)
+    monkeypatch.setattr(run_search, "_LEAST_SHARE", 2)
+    monkeypatch.setattr(run_search, "_MOST_TRIED", tried)
+    monkeypatch.setattr(run_clauses, "_MOST_PARTS", parts)
+    for text in ("", "tags.even = '1'", "params.kind IS NULL AND tags.even != '1'"):
+        kept = list(filter(_FILTERS.get(text, lambda run: _is_without(run)), everything))
+        assert kept
+        for key in _PLACES:
+            for way in ("ASC", "DESC"):
+                found = _found(db, 9, experiment_ids=[*made, "999"], filter=text, order_by=[f"{key} {way}"])
+                assert found == _wanted(kept, [(key, way)]), (text, key, way)
+
+
+def _is_without(run: Run) -> bool:
+    return "kind" not in dict(run.params) and run.tag("even") != "1"
