@@ -9,6 +9,7 @@ from stile.train.logged_keys import KeyUse
 from stile.train.metric_direction import direction
 
 _PARTS = re.compile(r"[a-z0-9]+")  # an underscore parts words too
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?")
 _SEEDS = frozenset({"seed", "seeds", "random", "randomstate", "rng"})
 _MACHINE = ("system/", "mlflow.")
 
@@ -46,12 +47,20 @@ def metrics(use: Sequence[KeyUse], asked: Sequence[str], *, most: int = 3) -> li
 def params(use: Sequence[KeyUse], *, most: int = 3) -> list[str]:
     """The parameters worth a column: those that differ between the runs, the more runs have them the sooner.
 
-    Seeds differ in every search and explain nothing, so they come last. A run alone shows what it has.
+    Among these the more values were tried, the sooner; but words that are another in every run, such as
+    folders and names, explain nothing and come late. Seeds come last. A run alone shows what it has.
     """
     alone = max((each.runs for each in use), default=0) == 1
     differing = [each for each in use if each.varies or alone]
-    differing.sort(key=lambda each: (is_seed(each.key), -each.runs, len(each.key), each.key))
+    differing.sort(
+        key=lambda each: (is_seed(each.key), -each.runs, _names(each), -each.distinct, len(each.key), each.key)
+    )
     return [each.key for each in differing[:most]]
+
+
+def _names(use: KeyUse) -> bool:
+    """Whether the values look like names of the runs: words, and another in each of them."""
+    return use.distinct == use.runs > 2 and not _NUMBER.fullmatch(use.least)
 
 
 def is_seed(key: str) -> bool:

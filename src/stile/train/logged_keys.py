@@ -22,11 +22,18 @@ SHOWN_LETTERS = 100
 
 
 class KeyUse(msgspec.Struct, frozen=True, kw_only=True):
-    """How some runs use a key: how many have it, and whether they differ in it."""
+    """How some runs use a key: how many have it, and whether they differ in it.
+
+    Attributes:
+        distinct: how many values a parameter has among them; 0 for others.
+        least: the first of these values in alphabetical order.
+    """
 
     key: str
     runs: int
     varies: bool
+    distinct: int = 0
+    least: str = ""
 
 
 def keys(tx: Tx, table: Table, experiment: int, *, most: int = 500) -> dict[str, int]:
@@ -75,9 +82,15 @@ def use(tx: Tx, table: Table, runs: Sequence[int]) -> list[KeyUse]:
     """How runs (numbers; as many as a page shows) use each key they have, in alphabetical order."""
     if not runs:
         return []
+    more = "COUNT(DISTINCT value), MIN(value)" if table == "params" else "0, ''"
     rows = tx.all(
-        f"SELECT key, COUNT(*), MIN(value) <> MAX(value) FROM {table} WHERE run IN ({marks(runs)}) GROUP BY key", runs
+        f"SELECT key, COUNT(*), MIN(value) <> MAX(value), {more} FROM {table} WHERE run IN ({marks(runs)}) "
+        "GROUP BY key",
+        runs,
     )
     named = run_keys.names(tx, [row[0] for row in rows])
-    found = [KeyUse(key=named[key], runs=int(count), varies=bool(varies)) for key, count, varies in rows]
+    found = [
+        KeyUse(key=named[row[0]], runs=int(row[1]), varies=bool(row[2]), distinct=int(row[3]), least=row[4] or "")
+        for row in rows
+    ]
     return sorted(found, key=lambda each: each.key)

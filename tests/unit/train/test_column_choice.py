@@ -51,3 +51,11 @@ def test_parameters_that_differ() -> None:
     assert column_choice.params(use, most=9) == ["lr", "depth", "rare", "seed", "random_state"]
     assert column_choice.params([]) == []
     assert column_choice.params([_use("kind", 1, varies=False), _use("lr", 1, varies=False)]) == ["lr", "kind"]
+
+
+def test_parameters_with_more_values_come_first_and_names_late() -> None:
+    def tried(key: str, distinct: int, least: str = "0.1") -> KeyUse:
+        return KeyUse(key=key, runs=9, varies=True, distinct=distinct, least=least)
+
+    use = [tried("dir", 9, "/out/1"), tried("hidden", 2, "16"), tried("learning_rate", 5), tried("alpha", 9, "1e-05")]
+    assert column_choice.params(use, most=4) == ["alpha", "learning_rate", "hidden", "dir"]

@@ -198,6 +198,7 @@ def test_use_of_keys_by_some_runs(filled: SqliteDatabase) -> None:
     rows = _rows(filled, max_results=20).rows
     use = {each.key: each for each in filled.read(lambda tx: logged_keys.use(tx, "params", rows))}
     assert (use["seed"].runs, use["seed"].varies, use["lr"].varies) == (20, False, True)
+    assert (use["seed"].distinct, use["lr"].distinct > 1, use["lr"].least < "1") == (1, True, True)
     assert filled.read(lambda tx: logged_keys.use(tx, "latest", [])) == []
 
 

@@ -130,3 +130,41 @@ def test_facet_links_ask_for_a_value_and_take_it_back() -> None:
 
 def test_times_for_programs_are_in_utc() -> None:
     assert runs_view.iso(1_760_000_000_129) == "2025-10-09T08:53:20.129Z"
+
+
+def test_metrics_that_count_something_have_nothing_behind_the_point() -> None:
+    columns = runs_asked.columns(["metrics.epochs", "metrics.auc", "metrics.flag", "metrics.odd", "metrics.none"])
+    rows = [
+        _row("a", metrics={"epochs": 12.0, "auc": 0.9, "flag": 1.0, "odd": math.nan}),
+        _row("b", metrics={"epochs": 11_000_000.0, "auc": 2.0, "flag": 0.0, "odd": 3.0}),
+    ]
+    whole = runs_view.whole_columns(rows, columns)
+    assert whole == {"metrics.epochs"}
+    assert [cell.text for cell in runs_view.cells(rows[1], columns, None, whole=whole)] == [
+        "11\u2009000\u2009000", "2.000", "0.000", "3.000", "–",
+    ]  # fmt: skip
+    assert runs_view.cells(rows[0], columns, rows[1], whole=whole)[0].delta == "−10\u2009999\u2009988"
+
+
+def test_states_are_written_alike_in_menus_and_tables() -> None:
+    facet = Facet(entity="attribute", key="status", values=[FacetValue(value="FAILED", count=2, more=False)])
+    menu = runs_view.menus("/x", Asked(filter="attributes.status = 'FAILED'"), [facet])[0]
+    assert [link.value for link in menu.links] == ["failed"]
+    chosen = Facet(entity="attribute", key="status", values=facet.values, chosen="FAILED")
+    assert runs_view.menus("/x", Asked(filter="attributes.status = 'FAILED'"), [chosen])[0].chosen == "failed"
+    asks = runs_view.menus("/x", Asked(), [facet])[0].links[0].url
+    assert "FAILED" in asks, "the search itself is MLflow's"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "kind", "says"),
+    [
+        ({"auc": 0.9, "loss": 0.5}, "tree", "metrics.auc > 0.9 and params.kind = 'tree'"),
+        ({"loss": 0.5}, "o'neill", "metrics.loss < 0.5"),
+        ({"loss": 0.5}, "x" * 60, "metrics.loss < 0.5"),
+        ({"auc": math.nan}, "tree", 'metrics.auc > 0.9 and params.model = "tree"'),
+        ({}, "tree", 'metrics.auc > 0.9 and params.model = "tree"'),
+    ],
+)
+def test_example_of_a_search_is_made_of_what_is_there(metrics: dict[str, float], kind: str, says: str) -> None:
+    assert runs_view.example([_row(metrics=metrics, kind=kind)], COLUMNS) == says

@@ -239,9 +239,11 @@ def menus(path: str, state: Asked, facets: Sequence[Facet]) -> list[FacetMenu]:
                 else filter_text.with_value(clauses, facet.entity, facet.key, each.value)
             )
             count = f">{each.count}" if each.more and each.count >= 1000 else f"{each.count}{'+' if each.more else ''}"
-            links.append(FacetLink(value=each.value, count=count, url=address(path, state, filter=asks), chosen=chosen))
+            shown = each.value.lower() if facet.key == "status" and facet.entity == "attribute" else each.value
+            links.append(FacetLink(value=shown, count=count, url=address(path, state, filter=asks), chosen=chosen))
         title = _FACET_TITLES.get((facet.entity, facet.key), facet.key)
-        found.append(FacetMenu(title=title, chosen=facet.chosen or "", links=links))
+        known = (facet.chosen or "").lower() if facet.key == "status" and facet.entity == "attribute" else facet.chosen
+        found.append(FacetMenu(title=title, chosen=known or "", links=links))
     return found
 
 
