@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from stile.client import data, tracking
+from stile.client import data, reading, tracking
 from stile.client.credentials import resolve
 from stile.client.scope import listed
 from stile.client.session import Session, segment
@@ -167,6 +167,42 @@ class Client:
         from stile.client.kept import send_kept
 
         return send_kept(self.session, Path(folder))
+
+    def search_runs(
+        self, experiment: str, filter: str = "", order_by: Iterable[str] = (), limit: int = 1000
+    ) -> list[dict[str, Any]]:
+        """Runs of an experiment that match a filter, as flat mappings that ``pandas.DataFrame`` takes as they are.
+
+        Args:
+            experiment: its name.
+            filter: MLflow's grammar, such as ``metrics.auc > 0.9 and params.model = 'tree'``; "" for all.
+            order_by: such as ``["metrics.auc DESC"]``; the newest first by default.
+            limit: at most so many.
+
+        Returns:
+            ``run_id``, ``name``, ``status``, ``start_time``, ``end_time`` (ms since 1970 UTC), and ``metrics.*``
+            (last values), ``params.*``, ``tags.*`` of each.
+
+        Raises:
+            Missing: there is no such experiment.
+        """
+        return reading.search_runs(self.session, experiment, filter, order_by, limit)
+
+    def history(self, run_id: str, metric: str) -> list[dict[str, Any]]:
+        """All points of a metric (``step``, ``value``, ``at`` in ms since 1970 UTC), by step."""
+        return reading.history(self.session, run_id, metric)
+
+    def artifacts(self, run_id: str) -> list[str]:
+        """Paths of a run's files."""
+        return list(reading.artifacts(self.session, run_id))
+
+    def get_artifact(self, run_id: str, path: str) -> bytes:
+        """The content of a run's file.
+
+        Raises:
+            Missing: the run has no such file.
+        """
+        return reading.get_artifact(self.session, run_id, path)
 
     # bytes and evidence
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from stile.client import Client
@@ -68,3 +70,37 @@ def test_diverged_training_is_kept_as_it_was(client):
         run.log_metrics({"loss": float("nan"), "norm": float("inf")}, 1)
     found = client.session.get("/api/2.0/mlflow/runs/get", run_id=run.run_id)["run"]["data"]["metrics"]
     assert {metric["key"]: metric["value"] for metric in found} == {"loss": "NaN", "norm": 1.7976931348623157e308}
+
+
+def test_what_was_logged_is_read_back(client):
+    for number in range(3):
+        with client.start_run("read", f"run {number}", {"team": "a"}) as run:
+            run.log_params({"model": {"depth": number}})
+            run.log_batch([("loss", float("nan") if step == 2 else 1.0 / (step + 1), step) for step in (2, 0, 1)])
+            run.log_metric("auc", number / 10)
+            run.log_text("deep", "a folder/b/ü.txt")
+            run.log_text("flat", "c.txt")
+    best, second = client.search_runs("read", "metrics.auc > 0.05 and tags.team = 'a'", ["metrics.auc DESC"])
+    assert (best["name"], best["status"], second["name"]) == ("run 2", "FINISHED", "run 1")
+    assert (best["metrics.auc"], best["params.model.depth"], best["tags.team"]) == (0.2, "2", "a")
+    assert math.isnan(best["metrics.loss"])
+    assert [one["name"] for one in client.search_runs("read", limit=2)] == ["run 2", "run 1"]
+    points = client.history(best["run_id"], "loss")
+    assert [(one["step"], one["value"]) for one in points[:2]] == [(0, 1.0), (1, 0.5)]
+    assert math.isnan(points[2]["value"])
+    assert client.artifacts(best["run_id"]) == ["a folder/b/ü.txt", "c.txt"]
+    assert client.get_artifact(best["run_id"], "a folder/b/ü.txt") == b"deep"
+    with pytest.raises(Missing):
+        client.get_artifact(best["run_id"], "none")
+    with pytest.raises(Missing):
+        client.search_runs("nobody")
+
+
+def test_searches_go_on_over_pages(client, monkeypatch):
+    monkeypatch.setattr("stile.client.reading._RUNS_PER_PAGE", 2)
+    monkeypatch.setattr("stile.client.reading._POINTS_PER_PAGE", 2)
+    made = [client.start_run("read") for _ in range(5)]
+    made[0].log_batch([("loss", 1.0, step) for step in range(5)])
+    assert len(client.search_runs("read")) == 5
+    assert len(client.search_runs("read", limit=3)) == 3
+    assert [one["step"] for one in client.history(made[0].run_id, "loss")] == list(range(5))
