@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from stile.kernel.errors import Invalid
+from stile.kernel.errors import Invalid, Missing, Unavailable
 from stile.train.moving.mlflow_export import MlflowExport
 from stile.train.moving.trace_forms import kept_span, span_row
 from stile.train.moving.transfer import Report
@@ -52,6 +53,8 @@ class Told:
     def close(self) -> None: ...
 
     def experiments(self) -> list[MovedExperiment]:
+        if isinstance(self._experiments, Exception):
+            raise self._experiments
         found: list[MovedExperiment] = self._experiments
         return found
 
@@ -195,6 +198,44 @@ def test_a_folder_with_something_in_it_is_refused_and_left_alone(tmp_path: Path)
     with pytest.raises(Invalid, match="Export into a new"):
         export(link)
     assert [entry.name for entry in sorted(tmp_path.iterdir())] == ["link", "mine.txt"]
+
+
+def test_an_export_that_cannot_go_on_says_so_and_goes_on_later(tmp_path: Path) -> None:
+    folder, fails = tmp_path / "out", True
+
+    def broken(error: Exception) -> FoundFile:
+        def read() -> Iterator[bytes]:
+            yield b"half"
+            if fails:
+                raise error
+
+        return FoundFile(path="x", size=4, read=read)
+
+    with pytest.raises(Unavailable, match="nobody answers"):
+        export(folder, experiments=Unavailable("nobody answers"))
+    assert not folder.exists()
+    for error in (OSError(errno.ENOSPC, "No space left"), Unavailable("The server went away.")):
+        with pytest.raises(Unavailable, match="run the same again to go on"):
+            export(folder, runs=[run()], files={PLACE: [broken(error)]})
+        assert sorted(entry.name for entry in folder.iterdir()) == ["artifacts", "mlflow.db.unfinished"]
+    with pytest.raises(Invalid, match="a begun export of told, not of another"):
+        other = Told()
+        other.name = "another"
+        MlflowExport(other, folder, Silent(), pinned=lambda _name, _version: "", now=5).run()
+    fails = False
+    assert export(folder, runs=[run()], files={PLACE: [broken(OSError())]}).omitted == []
+    assert (folder / "artifacts/1/r1/artifacts/x").read_bytes() == b"half"
+    assert sorted(entry.name for entry in folder.iterdir()) == ["artifacts", "mlflow.db"]
+
+
+def test_a_file_that_is_gone_by_now_is_told(tmp_path: Path) -> None:
+    def read() -> Iterator[bytes]:
+        raise Missing("It is gone.")
+        yield b""
+
+    gone = FoundFile(path="x", size=4, read=read)
+    report = export(tmp_path / "out", runs=[run()], files={PLACE: [gone, found("y")]})
+    assert [(one.name, one.why) for one in report.omitted] == [("r1: x", "It is gone.")]
 
 
 def test_a_span_is_the_same_when_it_was_kept_and_read_again() -> None:

@@ -9,14 +9,17 @@ repeated: runs and models that are done are not read again, except for what can 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
-from stile.kernel.errors import Invalid
+from stile.kernel.errors import Invalid, Missing, Unavailable
 from stile.train import prompts
 from stile.train.artifact_paths import SCHEME, checked_path, is_remote, ours
 from stile.train.moving.mlflow_database import MlflowDatabase
@@ -38,6 +41,10 @@ DATABASE = "mlflow.db"
 ARTIFACTS = "artifacts"
 _UNFINISHED = f"{DATABASE}.unfinished"
 _INCOMING = "file.unfinished"
+_NO_PLACE = {
+    errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY, errno.EINVAL, errno.EILSEQ,
+}  # fmt: skip
+"""Errors of a disk that cannot have a file of this name, or has another thing where it belongs."""
 _OURS = {ARTIFACTS, _INCOMING, *(_UNFINISHED + suffix for suffix in ("", "-wal", "-shm", "-journal"))}
 Pinned = Callable[[str, int], str]
 """Where the files of a version of a registered model are, by its name and number."""
@@ -53,7 +60,7 @@ class MlflowExport:
         now: ms since 1970 UTC.
 
     Raises:
-        Invalid: the folder holds something else, or an export that is whole.
+        Invalid: the folder holds something else, or an export that is whole. Nothing is written before ``run``.
     """
 
     def __init__(self, source: Source, folder: Path, watcher: Watcher, *, pinned: Pinned, now: int) -> None:
@@ -62,10 +69,9 @@ class MlflowExport:
         there = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
         if there and not (there <= _OURS and _UNFINISHED in there):
             raise Invalid(f"{folder} is not empty. Export into a new folder.")
-        (folder / ARTIFACTS).mkdir(parents=True, exist_ok=True)
         self._source, self._watcher, self._pinned, self._now = source, watcher, pinned, now
         self._folder, self._files = folder, _Files(folder)
-        self._database = MlflowDatabase(folder / _UNFINISHED, source.name)
+        self._database: MlflowDatabase
         self._omitted: list[Omission] = []
         self.report = Report(source=source.name)
 
@@ -73,27 +79,39 @@ class MlflowExport:
         """Write everything; when it returns, the folder is whole.
 
         Raises:
-            Unavailable: the source went away; run it again to go on.
+            Invalid: the folder holds a begun export of another source.
+            Unavailable: the source went away, or the folder cannot be written; run it again to go on.
         """
+        experiments = self._source.experiments()  # a source that is not there leaves no folder behind
         try:
-            experiments = self._source.experiments()
-            self._watcher.total(self._source.run_count())
-            for experiment in experiments:
-                self._experiment(experiment)
-            for experiment in experiments:
-                for model in self._source.models(experiment):
-                    self._model(model)
-                for run in self._source.runs(experiment):
-                    self._run(run)
-                for trace in self._source.traces(experiment):
-                    self._trace(trace)
-            for registered in self._source.registered():
-                self._registered(registered)
-            self._end()
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with closing(MlflowDatabase(self._folder / _UNFINISHED, self._source.name)) as self._database:
+                self._write(experiments)
+        except Unavailable as error:
+            raise Unavailable(f"{error.message} What is written is kept: run the same again to go on.") from error
+        except (OSError, sqlite3.Error) as error:
+            raise Unavailable(
+                f"{self._folder} cannot be written: {error}. What is written is kept: run the same again to go on."
+            ) from error
         finally:
             self._files.close()
-            self._database.close()
         return self.report
+
+    def _write(self, experiments: list[MovedExperiment]) -> None:
+        (self._folder / ARTIFACTS).mkdir(exist_ok=True)
+        self._watcher.total(self._source.run_count())
+        for experiment in experiments:
+            self._experiment(experiment)
+        for experiment in experiments:
+            for model in self._source.models(experiment):
+                self._model(model)
+            for run in self._source.runs(experiment):
+                self._run(run)
+            for trace in self._source.traces(experiment):
+                self._trace(trace)
+        for registered in self._source.registered():
+            self._registered(registered)
+        self._end()
 
     def _experiment(self, given: MovedExperiment) -> None:
         place = given.artifact_location or f"{SCHEME}{given.id}"
@@ -168,7 +186,11 @@ class MlflowExport:
         if prompts.is_prompt(given.tags) or prompts.is_prompt(model.tags):
             return ""
         name = f"{model.name} v{given.version}"
-        place = self._pinned(model.name, given.version)
+        try:
+            place = self._pinned(model.name, given.version)
+        except Missing as error:
+            self._omit("files", name, error.message)
+            return ""
         if is_remote(place):
             return place
         if _path(place) is None:
@@ -207,9 +229,13 @@ class MlflowExport:
             for found in files():
                 try:
                     path, digest, size = self._files.put(root, found)
-                except (Invalid, OSError) as error:
-                    why = error.message if isinstance(error, Invalid) else error.strerror or str(error)
-                    self._omit("file", f"{name}: {found.path}", why)
+                except (Invalid, Missing) as error:
+                    self._omit("file", f"{name}: {found.path}", error.message)
+                    continue
+                except OSError as error:
+                    if error.errno not in _NO_PLACE:
+                        raise
+                    self._omit("file", f"{name}: {found.path}", error.strerror or str(error))
                     continue
                 self._database.file(path, digest, size)
                 count += 1
@@ -228,9 +254,14 @@ class MlflowExport:
         self.report.omitted = self._database.omissions()
         self._files.close()
         self._database.complete()
-        os.sync()  # the files, before the name that says they are there
+        if hasattr(os, "sync"):
+            os.sync()  # the files, before the name that says they are there
         (self._folder / _UNFINISHED).replace(self._folder / DATABASE)
-        _sync(self._folder)
+        handle = os.open(self._folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
     def _keep(self, owner: str) -> None:
         """Remember with an owner what was not taken of it."""
@@ -272,7 +303,7 @@ class _Files:
         return path, f"sha256:{digest.hexdigest()}", size
 
     def close(self) -> None:
-        """Leave nothing half written behind."""
+        """Leave no half file behind."""
         self._incoming.unlink(missing_ok=True)
 
 
@@ -289,12 +320,3 @@ def _digest(found: FoundFile) -> str:
     for chunk in found.read():
         digest.update(chunk)
     return f"sha256:{digest.hexdigest()}"
-
-
-def _sync(path: Path) -> None:
-    """What lies there is on the disk when this returns."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
