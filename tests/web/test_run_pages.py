@@ -347,6 +347,19 @@ def test_deleted_run_is_shown_and_not_written_to(world: World, ada: httpx.Client
     assert ada.post(f"/runs/{run}/note", data={"note": "x"}).status_code == 400
 
 
+def test_head_of_a_run_that_has_ended_says_its_best_values(world: World, ada: httpx.Client) -> None:
+    run = begun(world, "overfitted")
+    log(world, run, metrics=points("val/loss", [0.9, 0.25, 0.4]) + points("auc", [0.5, 0.7]) + points("lr", [3.0, 1.0]))
+    running = ada.get(f"/runs/{run}").text
+    assert "newest of 3 points" in running
+    assert "its best" not in running, "it may still get better"
+    ended(world, run)
+    page = ada.get(f"/runs/{run}").text
+    assert "its best: 0.2500, of 3 points" in page
+    assert "its best of 2 points" in page
+    assert "newest of 2 points" in page, "nobody knows what is best for a learning rate"
+
+
 def test_running_run_says_when_it_logged_last(world: World, ada: httpx.Client) -> None:
     run = begun(world, "is it alive")
     assert "data-logged" not in ada.get(f"/runs/{run}").text

@@ -21,6 +21,7 @@ from stile.train import (
     logged_models,
     run_curves,
     run_records,
+    run_table,
     run_views,
     runs,
 )
@@ -28,6 +29,7 @@ from stile.train.artifact_paths import ours
 from stile.train.artifact_records import Artifact
 from stile.train.evidence import Evidence
 from stile.train.experiment_records import Experiment
+from stile.train.metric_direction import direction
 from stile.train.run_curves import RunLine
 from stile.train.run_values import Run, RunInfo
 from stile.train.run_views import RunList
@@ -87,6 +89,7 @@ class RunData(msgspec.Struct, frozen=True, kw_only=True):
         view: how its curves are drawn.
         whole, opened: whether the table has all metrics, and which groups have all their figures.
         sizes: points of each metric.
+        best: the best value of each metric whose name tells what is better, once the run has ended.
         curves: the first few metrics with more than one point, thinned.
         files, models: what it left behind; ``root`` is where its own files lie.
         elsewhere: the address of its files when this server does not keep them.
@@ -106,6 +109,7 @@ class RunData(msgspec.Struct, frozen=True, kw_only=True):
     find: str
     find_param: str
     sizes: dict[str, int]
+    best: dict[str, float]
     curves: list[RunLine]
     files: list[Artifact]
     root: str
@@ -140,7 +144,8 @@ def _load(tx: Tx, call: Call) -> RunData:
     return RunData(
         run=run, experiment=experiments.get(tx, info.experiment_id), view=view, find=find,
         whole=call.query("rows") == "all", opened=call.request.query_params.getlist("open")[:_MOST_OPENED],
-        find_param=call.query("param")[:200], sizes=sizes, curves=_curves(tx, run, sizes, find, view), files=files,
+        find_param=call.query("param")[:200], sizes=sizes, best=_best(tx, run),
+        curves=_curves(tx, run, sizes, find, view), files=files,
         root=root, elsewhere="" if root else info.artifact_uri, models=_model_files(tx, run),
         machine=_machine(tx, call, files, root), registered=registered, evidence_digest=digest, evidence=evidence,
         baseline=baseline, problem=problem, parent=_parent(tx, run), children=_children(tx, run),
@@ -155,6 +160,14 @@ def _curves(tx: Tx, run: Run, sizes: dict[str, int], find: str, view: View) -> l
         tx, run.info.run_id, keys[:_DRAWN_CURVES], most=_DRAWN_POINTS, across=view.x, span=view.span,
         smooth=view.smooth,
     )  # fmt: skip
+
+
+def _best(tx: Tx, run: Run) -> dict[str, float]:
+    if run.info.status == "RUNNING":
+        return {}
+    return {
+        each.key: each.value for each in run_table.summed_up(tx, [run], "best")[0].metrics if direction(each.key)
+    }  # fmt: skip
 
 
 def _registered(tx: Tx, run_id: str) -> list[RegisteredAs]:
