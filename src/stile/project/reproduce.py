@@ -24,6 +24,7 @@ from stile.client.credentials import Credentials
 from stile.client.session import Session, segment
 from stile.client.tracking import API
 from stile.data.table import parse_csv
+from stile.kernel.canonical import digest_bytes
 from stile.kernel.errors import Invalid, Missing, StileError, Unavailable
 from stile.project.prepare import write_with_rows
 from stile.project.recording import DATASET_TAG, USE_CASE_TAG
@@ -100,7 +101,7 @@ def recipe(session: Session, run_id: str, command: list[str] | None = None) -> R
     return Recipe(
         run_id=run_id, name=run["info"].get("run_name", ""), commit=commit,
         folder=tags.get(capture.FOLDER_TAG, "."), command=words,
-        changes=b"" if difference == "none" else _artifact(session, run_id, capture.DIFF_PATH),
+        changes=b"" if difference == "none" else _changes(session, run_id, difference),
         requirements=_artifact(session, run_id, capture.REQUIREMENTS_PATH),
         python=tags.get(capture.PYTHON_TAG, ""), use_case=tags.get(USE_CASE_TAG, ""),
         datasets={
@@ -304,6 +305,17 @@ def _artifact(session: Session, run_id: str, path: str) -> bytes:
         return session.download(f"/get-artifact?run_uuid={segment(run_id)}&path={segment(path)}")
     except Missing:
         return b""
+
+
+def _changes(session: Session, run_id: str, digest: str) -> bytes:
+    """The uncommitted changes, exactly as they were recorded."""
+    found = _artifact(session, run_id, capture.DIFF_PATH)
+    if digest_bytes(found) != digest:
+        what = "were changed after they were recorded" if found else "are gone"
+        raise Invalid(
+            f"The uncommitted changes of the run {run_id} ({capture.DIFF_PATH}) {what}, so its code is not known."
+        )
+    return found
 
 
 def _installed() -> bytes:

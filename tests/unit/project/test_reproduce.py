@@ -130,7 +130,12 @@ def test_it_is_said_why_a_run_is_not_done_again(
         failed = said(run.run_id, "--repo", str(folder))
         assert "needed.py failed (exit code 2)" in failed
         assert "there was 1 file that git did not know" in failed
-    assert "is no git checkout" in said(run_id, "--repo", str(tmp_path))
+        held = tracking.Run(client.session, client.session.get("/api/2.0/mlflow/runs/get", run_id=run_id))
+        held.log_text("something else", "code/changes.patch")
+        assert "were changed after they were recorded" in said(run_id, "--repo", str(folder))
+        client.session.call("DELETE", f"/api/2.0/mlflow-artifacts/artifacts/{held._location()}/code/changes.patch")
+        assert "(code/changes.patch) are gone" in said(run_id, "--repo", str(folder))
+    assert "is no git checkout" in said(run.run_id, "--repo", str(tmp_path))
 
 
 def test_a_command_is_given_to_a_run_of_another_client(
