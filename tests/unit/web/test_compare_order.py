@@ -79,6 +79,8 @@ def test_scatter_begins_with_what_goes_with_the_outcome_and_never_with_a_seed() 
     assert compare_order.explaining(worth, params, goal) == "lr"
     assert compare_order.explaining(worth, params, [None] * 5) == worth[0]
     assert compare_order.explaining([], params, goal) == ""
+    hill = [0.1, 0.4, 0.9, 0.4, 0.1]
+    assert compare_order.explaining(["lr", "noise"], params, hill) == "lr", "what rises and falls is worth a look, too"
     alone = compare_view.params([run(at, params={"seed": str(at)}) for at in range(2)])
     assert compare_view.axes_worth(alone) == ["seed"], "better than nothing"
 

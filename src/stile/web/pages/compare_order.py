@@ -12,6 +12,9 @@ from stile.web.charts.correlation import rank_correlation
 from stile.web.pages.compare_grid import Grid, Head
 from stile.web.pages.compare_view import KeyRow, MetricRow
 
+_CLEAR = 0.3
+"""Weaker rank correlations are not told from chance; a relation that rises and falls has none either."""
+
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """How the rows of runs are ordered.
@@ -63,7 +66,7 @@ def _head(head: Head, order: Order, url: str) -> Head:
 
 
 def explaining(worth: Sequence[str], params: Sequence[KeyRow], goal: Sequence[float | None]) -> str:
-    """The parameter that goes with the outcome most strongly; the first one worth looking at where none can be told.
+    """The parameter that goes with the outcome most strongly; the first one worth looking at where none does clearly.
 
     Args:
         worth: parameters that differ, the best to look at first; seeds among them are never the answer.
@@ -71,11 +74,11 @@ def explaining(worth: Sequence[str], params: Sequence[KeyRow], goal: Sequence[fl
         goal: the outcome of every run.
     """
     values = {row.key: row.values for row in params}
-    strongest, found = 0.0, next(iter(worth), "")
+    strongest, found = _CLEAR, next(iter(worth), "")
     for key in worth:
         pairs = [(as_number(value), end) for value, end in zip(values[key], goal, strict=True)]
         known = [(x, y) for x, y in pairs if x is not None and y is not None and math.isfinite(y)]
         strength = abs(rank_correlation([x for x, _ in known], [y for _, y in known]) or 0.0)
-        if strength > strongest + 1e-9:
+        if strength > strongest:
             strongest, found = strength, key
     return found
