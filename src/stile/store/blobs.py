@@ -14,11 +14,13 @@ import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Protocol, Self
+from typing import BinaryIO, NamedTuple, Protocol, Self, TypeVar
 
 from stile.kernel.canonical import is_digest
 from stile.kernel.errors import Corrupt, Invalid, Missing, StorageFull, TooLarge
 from stile.store.blobs_desk import Desk, clear, sync_folder
+
+T = TypeVar("T")
 
 _CHUNK = 1 << 20
 _DOOMED = ".doomed"
@@ -112,6 +114,8 @@ class BlobStore(Protocol):
     def collect(self, digests: Collection[str], *, before_ms: int, wanted: Wanted) -> list[str]:
         """Forget those of the blobs that were stored before a time and are still not wanted; returns them.
 
+        They can be read until then, but not kept.
+
         ``wanted`` is asked once the blobs are out of reach, so that nothing can be referred to unseen:
         whoever stores or keeps one of them meanwhile gets it back. It is told which were stored or kept
         since ``before_ms``: these come back whatever it says, so it must want what they need, too.
@@ -190,10 +194,7 @@ class LocalBlobs:
         return self._pieces(digest, first, count)
 
     def size(self, digest: str) -> int:
-        try:
-            return self._path(digest).stat().st_size
-        except FileNotFoundError:
-            raise Missing(f"There is no blob {digest}.") from None
+        return self._of(digest, lambda file: file.stat().st_size)
 
     def has(self, digest: str) -> bool:
         return self._path(digest).exists()
@@ -216,7 +217,7 @@ class LocalBlobs:
         doomed: list[tuple[str, Path, Path]] = []
         for digest in digests:
             path = self._path(digest)
-            aside = path.with_name(path.name + _DOOMED)
+            aside = _aside(path)
             with contextlib.suppress(FileNotFoundError):
                 path.replace(aside)
                 doomed.append((digest, path, aside))
@@ -271,10 +272,19 @@ class LocalBlobs:
                 yield chunk
 
     def _open(self, digest: str) -> BinaryIO:
-        try:
-            return self._path(digest).open("rb")
-        except FileNotFoundError:
-            raise Missing(f"There is no blob {digest}.") from None
+        return self._of(digest, lambda file: file.open("rb"))
+
+    def _of(self, digest: str, ask: Callable[[Path], T]) -> T:
+        """What a blob's file answers; one that a collection has set aside, or puts back just now, is no less there.
+
+        Raises:
+            Missing: there is no such blob.
+        """
+        path = self._path(digest)
+        for file in (path, _aside(path), path):
+            with contextlib.suppress(FileNotFoundError):
+                return ask(file)
+        raise Missing(f"There is no blob {digest}.")
 
     def _path(self, digest: str) -> Path:
         if not is_digest(digest):
@@ -355,6 +365,11 @@ def checked_apart(name: str) -> str:
     if not _APART.fullmatch(name):
         raise Invalid(f"{name[:80]!r} cannot name a store: 1 to 64 of a-z and 0-9 are expected.")
     return name
+
+
+def _aside(path: Path) -> Path:
+    """Where a collection keeps a blob until it knows whether anybody wants it."""
+    return path.with_name(path.name + _DOOMED)
 
 
 def _is_young(aside: Path, before_ms: int) -> bool:

@@ -159,6 +159,9 @@ class ArrivingBlobs:
 
     def _or_waiting(self, digest: str, settled: Callable[[], T], of: Callable[[bytes], T]) -> T:
         """What ``settled`` gives, or else what is made ``of`` the content that waits."""
+        content = None if self._is_near else self._waiting(digest)  # asked first where the other takes a journey
+        if content is not None:
+            return of(content)
         try:
             return settled()
         except Missing:

@@ -22,12 +22,12 @@ import hashlib
 import re
 import secrets
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, TypeVar
 
 import obstore
 from obstore.exceptions import (
@@ -43,6 +43,8 @@ from stile.kernel.canonical import is_digest
 from stile.kernel.clock import Clock, SystemClock
 from stile.kernel.errors import Corrupt, Invalid, Missing, StorageFull, TooLarge, Unavailable
 from stile.store.blobs import StoredBlob, Wanted, checked_apart
+
+T = TypeVar("T")
 
 PIECE = 8 << 20
 """Bytes of one request for a part of a content; what is larger goes up in several at once."""
@@ -124,17 +126,18 @@ class ObjectBlobs:
         return content
 
     def chunks(self, digest: str, *, first: int = 0, count: int | None = None) -> Iterator[bytes]:
-        key = self._key_of(digest)
+        self._key_of(digest)
         if count is not None and count <= 0:
             return iter(())
+        most = PIECE if count is None else min(PIECE, count)
         with self._told(digest):
-            piece, size = self._piece(key, first, PIECE if count is None else min(PIECE, count))
+            piece, size = self._of(digest, lambda key: self._piece(key, first, most))
         end = size if count is None else min(size, first + count)
-        return self._rest(digest, key, piece, first + len(piece), end)
+        return self._rest(digest, piece, first + len(piece), end)
 
     def size(self, digest: str) -> int:
         with self._told(digest):
-            found = self._head(self._key_of(digest))
+            found = self._head(self._key_of(digest)) or self._head(self._aside(digest))
         if found is None:
             raise Missing(f"There is no blob {digest}.")
         return found[0]
@@ -258,13 +261,25 @@ class ObjectBlobs:
                 return b"", size[0]
             raise
 
-    def _rest(self, digest: str, key: str, piece: bytes, at: int, end: int) -> Iterator[bytes]:
+    def _rest(self, digest: str, piece: bytes, at: int, end: int) -> Iterator[bytes]:
         yield piece
         while at < end:
+            start, stop = at, min(at + PIECE, end)
             with self._told(digest):
-                piece = bytes(obstore.get_range(self._store, key, start=at, end=min(at + PIECE, end)))
+                piece = self._of(digest, lambda key: bytes(obstore.get_range(self._store, key, start=start, end=stop)))  # noqa: B023
             at += len(piece)
             yield piece
+
+    def _of(self, digest: str, ask: Callable[[str], T]) -> T:
+        """What a content's object answers; one that a collection has set aside, or puts back now, is no less there.
+
+        Raises:
+            FileNotFoundError: there is no such content.
+        """
+        for key in (self._key_of(digest), self._aside(digest)):
+            with suppress(FileNotFoundError):
+                return ask(key)
+        return ask(self._key_of(digest))
 
     def _keys(self, below: str) -> Iterator[tuple[str, int, int]]:
         """(key, when it was written in ms, size) of what lies below a part of this store."""

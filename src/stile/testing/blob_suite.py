@@ -146,6 +146,8 @@ class BlobSuite:
         def meanwhile(young: Collection[str]) -> Collection[str]:
             assert not young
             assert not blobs.keep(digest)  # out of reach: who asks must bring the content again
+            assert blobs.get(digest) == b"wanted in the last moment"  # but it is no less there for who reads
+            assert blobs.size(digest) == 25
             assert blobs.put(b"wanted in the last moment") == digest
             return {digest}
 
