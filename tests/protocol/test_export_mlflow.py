@@ -310,7 +310,7 @@ def test_an_export_comes_back_as_it_was(
     folder = tmp_path / "out"
     exported(capsys, filled.url, folder)
     with running_server(tmp_path / "other") as other:
-        arguments = [str(folder / "mlflow.db"), "--artifacts", str(folder / "artifacts"), "--url", other.url]
+        arguments = [str(folder), "--url", other.url]
         assert run_command(stile, ["import", "mlflow", *arguments, "--state", str(tmp_path / "state"), "--json"]) == 0
         assert [one["what"] for one in json.loads(capsys.readouterr().out)["omitted"]] == ["files"]
         assert_same(read(other.url, tmp_path / "back.json"), told)

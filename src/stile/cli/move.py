@@ -50,6 +50,7 @@ def from_mlflow(*, source: str, artifacts: str | None, state: str | None, source
       stile import mlflow postgresql://user@host/mlflow  a PostgreSQL database
       stile import mlflow ./mlruns                       a folder of MLflow's file store
       stile import mlflow http://127.0.0.1:5000          a running server
+      stile import mlflow FOLDER                         a folder of stile export --layout mlflow
     """  # noqa: D301
     found = _opened(source, Path(artifacts) if artifacts else None, source_token)
     _transfer(found, source, state, url=url, token=token, json_=json_)
@@ -142,9 +143,13 @@ def _opened(source: str, artifacts: Path | None, token: str) -> Source:
         raise Invalid("Databases of this kind are read through MLflow: start `mlflow server` on it and give its URL.")
     folder = Path(source.removeprefix("file://"))
     if folder.is_dir():
+        from stile.train.moving.database_source import DatabaseSource
         from stile.train.moving.export import ExportSource, is_export
         from stile.train.moving.folder_source import FolderSource
+        from stile.train.moving.mlflow_export import ARTIFACTS, DATABASE
 
+        if (folder / DATABASE).is_file():
+            return DatabaseSource(str(folder / DATABASE), artifacts or folder / ARTIFACTS)
         return ExportSource(folder) if is_export(folder) else FolderSource(folder, artifacts)
     from stile.train.moving.database_source import DatabaseSource
 
