@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import lightgbm
 import mlflow
@@ -151,3 +152,53 @@ def test_pytorch_training_is_logged_with_its_model(client: MlflowClient) -> None
     assert history[-1].value < history[0].value
     loaded = mlflow.pytorch.load_model(f"models:/{client.get_run(run.info.run_id).outputs.model_outputs[0].model_id}")
     assert torch.equal(loaded(inputs), model(inputs))
+
+
+def test_lightning_training_is_logged_with_its_checkpoints(client: MlflowClient) -> None:
+    reason = "torch and lightning are no dependencies: install them to run this"
+    torch = pytest.importorskip("torch", reason=reason)
+    lightning = pytest.importorskip("lightning", reason=reason)
+    mlflow.set_experiment("lightning")
+    torch.manual_seed(0)
+    inputs = torch.randn(64, 3)
+    table = torch.utils.data.TensorDataset(inputs, inputs @ torch.tensor([[1.0], [2.0], [3.0]]))
+    batches = torch.utils.data.DataLoader(table, batch_size=16)
+
+    class Linear(lightning.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(3, 1)
+
+        def forward(self, batch: Any) -> Any:
+            return self.layer(batch)
+
+        def training_step(self, batch: Any, number: int) -> Any:
+            loss = torch.nn.functional.mse_loss(self(batch[0]), batch[1])
+            self.log("loss", loss, on_epoch=True)
+            return loss
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    model = Linear()
+    trainer = lightning.Trainer(
+        max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, log_every_n_steps=1,
+    )  # fmt: skip
+    mlflow.pytorch.autolog(checkpoint=True, checkpoint_save_best_only=False, checkpoint_save_freq="epoch", silent=True)
+    try:
+        with mlflow.start_run() as run:
+            trainer.fit(model, batches)
+    finally:
+        mlflow.pytorch.autolog(disable=True)
+    found = client.get_run(run.info.run_id)
+    assert (found.info.status, found.data.params["epochs"], found.data.params["lr"]) == ("FINISHED", "3", "0.1")
+    history = [point.value for point in client.get_metric_history(run.info.run_id, "loss_epoch")]
+    assert len(history) == 3
+    assert history[-1] < history[0]
+    kept = [file.path for file in client.list_artifacts(run.info.run_id, "checkpoints")]
+    assert kept == [f"checkpoints/epoch_{number}" for number in range(3)]
+    last = mlflow.pytorch.load_checkpoint(Linear, run.info.run_id)
+    made = mlflow.pytorch.load_model(f"models:/{found.outputs.model_outputs[0].model_id}")
+    for loaded in (last, made):
+        assert torch.equal(loaded(inputs), model(inputs))
