@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stile.govern import adoption_records, model_records, registry, version_records
+from stile.govern import adoption_records, model_records, registry, version_records, version_sources
 from stile.govern.registry import STAGES
 from stile.kernel.canonical import digest_of
 from stile.kernel.errors import Invalid, Missing, StileError
@@ -125,6 +125,6 @@ def _root(tx: Tx, given: MovedVersion) -> str:
     if place.startswith(f"{SCHEME}{RESERVED}/"):
         return ""  # the registry of the other side: here another version may be under that number
     try:
-        return registry.resolve(tx, place)
+        return version_sources.resolve(tx, place)
     except (Invalid, Missing):
         return ""

@@ -7,12 +7,10 @@ version is that view, so a later upload over the original changes nothing that w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from itertools import pairwise
 
 from stile.govern import aliases as alias_records
-from stile.govern import model_records, version_records
+from stile.govern import model_records, version_records, version_sources
 from stile.govern.aliases import GUARDED, AliasMove
 from stile.govern.model_records import RegisteredModel
 from stile.govern.registry_events import ModelCreated, VersionRegistered, VersionTagDropped, VersionTagSet
@@ -21,12 +19,10 @@ from stile.kernel.canonical import digest_of
 from stile.kernel.errors import Exists, Guarded, Invalid, Missing
 from stile.people import use_cases
 from stile.store.database import Tx
-from stile.train import artifacts, limits, logged_model_records, logged_models, prompts, runs
-from stile.train.artifact_paths import RESERVED, SCHEME, checked_path, is_remote, ours
+from stile.train import artifacts, limits, logged_models, prompts
+from stile.train.artifact_paths import RESERVED, SCHEME
 
 __all__ = ["AliasMove", "ModelFile", "ModelVersion", "RegisteredModel"]
-
-_VERSION = re.compile(r"[0-9]{1,15}")
 
 LATEST = "latest"
 STAGES = ("None", "Staging", "Production", "Archived")
@@ -158,16 +154,16 @@ def create_version(
         Invalid: the source is none of these, or lies with another run than the one it is said to come from.
     """
     row = model(tx, name).row
-    root = _prompt_source(source) if prompts.is_prompt(tags or {}) else resolve(tx, source)
-    copied = _copied(tx, source)
+    root = version_sources.of_prompt(source) if prompts.is_prompt(tags or {}) else version_sources.resolve(tx, source)
+    copied = version_sources.copied(tx, source)
     if copied is not None:
         run_id, model_id = run_id or copied.run_id, model_id or copied.model_id
     if not run_id and source.startswith("runs:/"):
         run_id = source[len("runs:/") :].partition("/")[0]
-    model_id = model_id or _logged_model(source)
+    model_id = model_id or version_sources.logged_model(source)
     if model_id and not run_id:
         run_id = logged_models.get(tx, model_id).source_run_id
-    made_by = _run_of(tx, root)
+    made_by = version_sources.run_of(tx, root)
     if run_id and root and made_by != run_id and not source.startswith("models:/"):
         raise Invalid(
             f"Invalid model version source: the files at {source[:200]!r} are not in the folder of run {run_id}. "
@@ -201,10 +197,7 @@ def version(tx: Tx, name: str, version: int) -> ModelVersion:
     Raises:
         Missing: there is none.
     """
-    found = version_records.find(tx, name, version, files=True)
-    if found is None:
-        raise Missing(f"Model Version (name={name}, version={version}) not found.")
-    return found
+    return version_records.get(tx, name, version, files=True)
 
 
 def versions(tx: Tx, name: str) -> list[ModelVersion]:
@@ -360,87 +353,6 @@ def refuse_change(tx: Tx, path: str) -> None:
                 f"A decision was taken on version {number} of {name}, which was registered from these files, "
                 "so they stay as they are. Log to a new run or model instead."
             )
-
-
-def resolve(tx: Tx, source: str) -> str:
-    """The logical path of a version's source; '' when it lies in a remote store.
-
-    Raises:
-        Missing: the run, model or version it names is not there.
-        Invalid: it is no acceptable address.
-    """
-    if source.startswith("runs:/"):
-        run_id, _, path = source[len("runs:/") :].partition("/")
-        base = runs.info(tx, run_id).artifact_uri
-        return _below(base, path)
-    if source.startswith("models:/"):
-        first, _, rest = source[len("models:/") :].partition("/")
-        if _logged_model(source):
-            return _below(logged_models.get(tx, first).artifact_uri, rest)
-        if _VERSION.fullmatch(rest):
-            found = version(tx, first, int(rest))
-            return found.snapshot or found.root
-        raise Invalid(
-            f"Invalid model version source: {source[:200]!r}. Use models:/<name>/<version> or models:/<model id>."
-        )
-    own = ours(source)
-    if own is not None:
-        return own
-    if is_remote(source):
-        return ""
-    raise Invalid(
-        f"Invalid model version source: {source[:200]!r}. It must be a models:/, runs:/ or mlflow-artifacts:/ address, "
-        "or the address of a remote store. Paths on the server or on a client are not accepted."
-    )
-
-
-def _prompt_source(source: str) -> str:
-    if source not in prompts.PLACEHOLDERS:
-        raise Invalid(
-            f"Invalid prompt source: {source[:200]!r}. A prompt has no files; give {prompts.PLACEHOLDERS[1]!r}."
-        )
-    return ""
-
-
-def _logged_model(source: str) -> str:
-    """The id of the logged model whose address ``source`` is; '' when it is none's. Registered models may begin so."""
-    first, _, rest = source.removeprefix("models:/").partition("/")
-    return first if source.startswith("models:/m-") and not _VERSION.fullmatch(rest) else ""
-
-
-def _copied(tx: Tx, source: str) -> ModelVersion | None:
-    """The version that ``source`` names, if it is the address of one."""
-    name, _, number = source.removeprefix("models:/").partition("/")
-    if not source.startswith("models:/") or not _VERSION.fullmatch(number):
-        return None
-    return version_records.find(tx, name, int(number))
-
-
-def _run_of(tx: Tx, root: str) -> str:
-    """The run in whose folder, or in whose logged model's folder, ``root`` lies; '' when it is in none's."""
-    segments = root.split("/")
-    for name, below in pairwise(segments):
-        if below != "artifacts":
-            continue
-        model = logged_model_records.find(tx, name)
-        if model is not None:
-            run_id, uri = model.source_run_id, model.artifact_uri
-        elif runs.exists(tx, name):
-            run_id, uri = name, runs.info(tx, name).artifact_uri
-        else:
-            continue
-        base = ours(uri)
-        if base is not None and f"{root}/".startswith(f"{base}/"):
-            return run_id
-    return ""
-
-
-def _below(base: str, path: str) -> str:
-    folder = ours(base)
-    checked = checked_path(path.strip("/"), empty_allowed=True)
-    if folder is None:
-        return ""
-    return f"{folder}/{checked}" if checked else folder
 
 
 def _refuse_if_guarded(tx: Tx, name: str, alias: str, url: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from stile.kernel.errors import Missing
 from stile.store.database import Row, Tx
 from stile.train import artifact_records
 from stile.train.run_keys import marks
@@ -98,6 +99,18 @@ def find(tx: Tx, name: str, version: int, *, files: bool = False) -> ModelVersio
     """The version, if it is there."""
     rows = tx.all(f"SELECT {COLUMNS} FROM {FROM} WHERE m.name = ? AND v.version = ?", (name, version))
     return next(iter(of_rows(tx, rows, files=files)), None)
+
+
+def get(tx: Tx, name: str, version: int, *, files: bool = False) -> ModelVersion:
+    """The version.
+
+    Raises:
+        Missing: there is none.
+    """
+    found = find(tx, name, version, files=files)
+    if found is None:
+        raise Missing(f"Model Version (name={name}, version={version}) not found.")
+    return found
 
 
 def of_model(tx: Tx, model: int, *, files: bool = False) -> list[ModelVersion]:

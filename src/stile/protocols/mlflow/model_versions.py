@@ -88,9 +88,20 @@ def latest_of(tx: Tx, found: RegisteredModel, stages: Sequence[str] = ()) -> lis
     return [message(tx, version) for stage, version in sorted(newest.items()) if not wanted or stage in wanted]
 
 
-def _guard(call: Call, tx: Tx, name: str) -> None:
+def guard(call: Call, tx: Tx, name: str) -> None:
+    """Where the model belongs to a use case, the caller must be allowed to register in that use case.
+
+    Raises:
+        Invalid: no model is named.
+        Forbidden: the caller is not.
+    """
     if use_cases.exists(tx, need(name, "name")):
         call.require(Permission.REGISTER, name)
+
+
+def page_url(call: Call, name: str) -> str:
+    """The page on which decisions about a model are made."""
+    return f"{call.services.settings.url}/models/{name}"
 
 
 async def _create(call: Call) -> Response:
@@ -98,7 +109,7 @@ async def _create(call: Call) -> Response:
     body = decode(await call.body(), _Create)
 
     def work(tx: Tx) -> wire.Json:
-        _guard(call, tx, body.name)
+        guard(call, tx, body.name)
         made = registry.create_version(
             tx,
             name=body.name,
@@ -127,7 +138,7 @@ async def _update(call: Call) -> Response:
     version = number(body.version)
 
     def work(tx: Tx) -> wire.Json:
-        _guard(call, tx, body.name)
+        guard(call, tx, body.name)
         return message(tx, registry.describe_version(tx, body.name, version, body.description))
 
     return reply({"model_version": await call.write(work)})
@@ -139,7 +150,7 @@ async def _transition(call: Call) -> Response:
     version = number(body.version)
 
     def work(tx: Tx) -> wire.Json:
-        _guard(call, tx, body.name)
+        guard(call, tx, body.name)
         found = registry.set_stage(
             tx, body.name, version, need(body.stage, "stage"), archive_existing=body.archive_existing_versions
         )
@@ -154,9 +165,8 @@ async def _delete(call: Call) -> Response:
     version = number(body.version)
 
     def work(tx: Tx) -> None:
-        _guard(call, tx, body.name)
-        url = f"{call.services.settings.url}/models/{body.name}"
-        registry.delete_version(tx, body.name, version, by=call.principal.name, url=url)
+        guard(call, tx, body.name)
+        registry.delete_version(tx, body.name, version, by=call.principal.name, url=page_url(call, body.name))
 
     await call.write(work)
     return done()
@@ -168,7 +178,7 @@ async def _set_tag(call: Call) -> Response:
     version = number(body.version)
 
     def work(tx: Tx) -> None:
-        _guard(call, tx, body.name)
+        guard(call, tx, body.name)
         registry.set_version_tag(tx, body.name, version, need(body.key, "key"), body.value)
 
     await call.write(work)
@@ -181,7 +191,7 @@ async def _drop_tag(call: Call) -> Response:
     version = number(body.version)
 
     def work(tx: Tx) -> None:
-        _guard(call, tx, body.name)
+        guard(call, tx, body.name)
         registry.drop_version_tag(tx, body.name, version, need(body.key, "key"))
 
     await call.write(work)

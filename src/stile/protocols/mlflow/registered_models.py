@@ -10,9 +10,8 @@ from stile.govern import promotions, registry, registry_search
 from stile.govern.promotions import Promotion
 from stile.govern.registry import RegisteredModel
 from stile.kernel.permission import Permission
-from stile.people import use_cases
 from stile.protocols.mlflow import wire
-from stile.protocols.mlflow.model_versions import latest_of, message, number
+from stile.protocols.mlflow.model_versions import guard, latest_of, message, number, page_url
 from stile.protocols.mlflow.table import routes
 from stile.protocols.mlflow.wire import Pair, decode, done, need, reply
 from stile.store.database import Tx
@@ -35,21 +34,6 @@ class _Change(msgspec.Struct):
     stages: list[str] = []
 
 
-def guard(call: Call, tx: Tx, name: str) -> None:
-    """Where the model belongs to a use case, the caller must be allowed to register in that use case.
-
-    Raises:
-        Forbidden: the caller is not.
-    """
-    if use_cases.exists(tx, name):
-        call.require(Permission.REGISTER, name)
-
-
-def page_url(call: Call, name: str) -> str:
-    """The page on which decisions about a model are made."""
-    return f"{call.services.settings.url}/models/{name}"
-
-
 def _message(tx: Tx, found: RegisteredModel) -> wire.Json:
     out: wire.Json = {
         "name": found.name,
@@ -70,7 +54,7 @@ async def _create(call: Call) -> Response:
     body = decode(await call.body(), _Create)
 
     def work(tx: Tx) -> wire.Json:
-        guard(call, tx, need(body.name, "name"))
+        guard(call, tx, body.name)
         tags = {tag.key: tag.value for tag in body.tags}
         made = registry.create_model(
             tx, name=body.name, by=call.principal.name, description=body.description, tags=tags
@@ -102,7 +86,7 @@ async def _update(call: Call) -> Response:
     body = decode(await call.body(), _Change)
 
     def work(tx: Tx) -> wire.Json:
-        guard(call, tx, need(body.name, "name"))
+        guard(call, tx, body.name)
         return _message(tx, registry.describe_model(tx, body.name, body.description))
 
     return reply({"registered_model": await call.write(work)})
@@ -113,7 +97,7 @@ async def _delete(call: Call) -> Response:
     body = decode(await call.body(), _Change)
 
     def work(tx: Tx) -> None:
-        guard(call, tx, need(body.name, "name"))
+        guard(call, tx, body.name)
         registry.delete_model(tx, body.name, url=page_url(call, body.name))
 
     await call.write(work)
@@ -125,7 +109,7 @@ async def _set_tag(call: Call) -> Response:
     body = decode(await call.body(), _Change)
 
     def work(tx: Tx) -> None:
-        guard(call, tx, need(body.name, "name"))
+        guard(call, tx, body.name)
         registry.set_model_tag(tx, body.name, need(body.key, "key"), body.value)
 
     await call.write(work)
@@ -137,7 +121,7 @@ async def _drop_tag(call: Call) -> Response:
     body = decode(await call.body(), _Change)
 
     def work(tx: Tx) -> None:
-        guard(call, tx, need(body.name, "name"))
+        guard(call, tx, body.name)
         registry.drop_model_tag(tx, body.name, need(body.key, "key"))
 
     await call.write(work)
@@ -184,7 +168,7 @@ async def _set_alias(call: Call) -> Response:
     version = number(body.version)
 
     def work(tx: Tx) -> Promotion | None:
-        guard(call, tx, need(body.name, "name"))
+        guard(call, tx, body.name)
         by, alias = call.principal.name, need(body.alias, "alias")
         asked = promotions.propose_by_alias(tx, model=body.name, alias=alias, version=version, by=by)
         if asked is None:
@@ -205,7 +189,7 @@ async def _drop_alias(call: Call) -> Response:
     body = decode(await call.body(), _Change)
 
     def work(tx: Tx) -> None:
-        guard(call, tx, need(body.name, "name"))
+        guard(call, tx, body.name)
         url = page_url(call, body.name)
         registry.drop_alias(tx, body.name, need(body.alias, "alias"), by=call.principal.name, url=url)
 
