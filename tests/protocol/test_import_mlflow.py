@@ -413,6 +413,9 @@ def test_traces_move_from_a_server_and_by_an_export(
             report = moved(capsys, other.url, source, tmp_path / f"{kind} state", kind)
             assert (report["added"]["traces"], report["omitted"]) == (2, [])
             compare(database, other.url, tmp_path)
+            place = mlflow.get_run(run_id).info.experiment_id
+            there = mlflow.search_traces(locations=[place], run_id=run_id, return_type="list")
+            assert [trace.info.trace_id for trace in there] == [trace.info.trace_id for trace in linked]
 
 
 _SPAN = {"trace_id": "AAAAAAAAAAAAAAAAAAAAAQ==", "span_id": "EhISEhISEhI=", "name": "s"}

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from stile.client.session import Session
-from stile.kernel.errors import Missing, StileError
+from stile.kernel.errors import Invalid, Missing, StileError
 from stile.train import prompts
 from stile.train.moving.trace_forms import length, milliseconds, sent_assessment, sent_span
 from stile.train.moving.values import (
@@ -149,11 +149,15 @@ class ServerSource:
         """The runs each trace of an experiment belongs to; a trace does not tell, so each run is asked about."""
         runs = {"experiment_ids": [experiment], "run_view_type": "ALL", "max_results": 500}
         found: dict[str, list[str]] = {}
-        for run in self._pages("runs/search", "runs", runs):
-            run_id = run["info"]["run_id"]
-            for infos in self._trace_infos({**body, "filter": f"attributes.run_id = '{run_id}'"}):
-                for id in infos:
-                    found.setdefault(id, []).append(run_id)
+        try:
+            for run in self._pages("runs/search", "runs", runs):
+                run_id = run["info"]["run_id"]
+                for infos in self._trace_infos({**body, "filter": f"attributes.run_id = '{run_id}'"}):
+                    for id in infos:
+                        found.setdefault(id, []).append(run_id)
+        except Invalid as error:  # a server that cannot search for this
+            why = f"the server does not tell them: {error.message}"
+            self._omissions.append(Omission(what="links of traces to runs", name=f"experiment {experiment}", why=why))
         return found
 
     def _traces(self, experiment: str, body: Json) -> Iterator[MovedTrace]:
