@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stile.deploy.rows import Sent
+from stile.deploy.rows import MAX_ROWS, Sent
+from stile.edge.json_body import refuse_costly
 from stile.kernel.errors import Invalid
 
 T = TypeVar("T")
@@ -14,6 +15,8 @@ T = TypeVar("T")
 UNIT = "unit"
 """Name under which a caller may send its own key of the entity a row is about."""
 _MAX_UNIT = 200
+_MOST_OBJECTS = 3 * MAX_ROWS  # a row, and a few lists around it
+_MOST_VALUES = 4_000_000  # numbers: 400 columns of that many rows
 
 
 class Asked(msgspec.Struct, kw_only=True):
@@ -46,6 +49,15 @@ def decode(body: bytes | msgspec.Raw, kind: type[T], what: str) -> T:
         raise Invalid(f"{what} is not valid JSON: {error}.") from error
     except RecursionError as error:
         raise Invalid(f"{what} is nested too deeply.") from error
+
+
+def admit(body: bytes) -> None:
+    """Refuse a body with far more rows and objects than may be answered, before they take memory.
+
+    Raises:
+        Invalid: it has.
+    """
+    refuse_costly(body, objects=_MOST_OBJECTS, values=_MOST_VALUES)
 
 
 def rows_of(raw: bytes | msgspec.Raw, what: str) -> tuple[list[list[Any]], bool]:

@@ -14,7 +14,17 @@ from stile.deploy.rows import Sent
 from stile.deploy.signature import Signature
 from stile.kernel.errors import Invalid
 from stile.protocols.inference.answer import Answer
-from stile.protocols.inference.asked import UNIT, Asked, columns_of, decode, records_of, rows_of, take_units, units_of
+from stile.protocols.inference.asked import (
+    UNIT,
+    Asked,
+    admit,
+    columns_of,
+    decode,
+    records_of,
+    rows_of,
+    take_units,
+    units_of,
+)
 
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -38,6 +48,7 @@ def decode_invocation(body: bytes, signature: Signature, header_unit: str = "") 
     Raises:
         Invalid: says which part of the body does not fit.
     """
+    admit(body)
     document = decode(body, _Body, "The body")
     given = [form for form in _FORMS if getattr(document, form) is not msgspec.UNSET]
     if len(given) != 1:

@@ -17,7 +17,7 @@ from stile.deploy.rows import MAX_ROWS, Sent
 from stile.deploy.signature import Signature
 from stile.kernel.errors import Invalid
 from stile.protocols.inference.answer import Answer
-from stile.protocols.inference.asked import UNIT, Asked, decode, take_units, units_of
+from stile.protocols.inference.asked import UNIT, Asked, admit, decode, take_units, units_of
 
 _FLOATS = ("FP16", "FP32", "FP64")
 _INTEGERS = {
@@ -56,6 +56,7 @@ def decode_inference(body: bytes, signature: Signature, header_unit: str = "") -
     Raises:
         Invalid: says which tensor does not fit and why.
     """
+    admit(body)
     document = decode(body, _Body, "The request")
     if not document.inputs:
         raise Invalid("The request has no inputs.")
