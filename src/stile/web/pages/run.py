@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 
 from stile.client.capture import ENVIRONMENT_PATH
 from stile.edge.call import Call
-from stile.govern import registry_search
 from stile.kernel.errors import Missing
-from stile.people import use_cases
 from stile.store.database import Tx
 from stile.train import (
     artifacts,
@@ -36,10 +33,11 @@ from stile.train.run_views import RunList
 from stile.web import links
 from stile.web.charts.chart import Chart
 from stile.web.charts.curves import curve
-from stile.web.charts.lineage import Node, lineage
-from stile.web.pages import run_view
+from stile.web.charts.lineage import lineage
+from stile.web.pages import run_lineage, run_view
 from stile.web.pages.curve_view import AXES, View, track, view_of
 from stile.web.pages.gate import evidence_extras
+from stile.web.pages.run_lineage import RegisteredAs
 from stile.web.previews import GRAPH_ENDINGS
 from stile.web.render import Crumb, Frame, Page
 
@@ -55,22 +53,6 @@ _MOST_GRAPHS = 8
 _SIBLINGS = 30
 _CHILDREN = 50
 _LARGEST_DESCRIPTION = 64 << 10
-
-
-class RegisteredAs(msgspec.Struct, frozen=True, kw_only=True):
-    """A version that was registered from this run."""
-
-    model: str
-    version: int
-    aliases: list[str]
-    digest: str
-    governed: bool
-
-    @property
-    def url(self) -> str:
-        """Its gate; where no use case governs it, its row on the page of the model."""
-        home = f"/models/{quote(self.model, safe='')}"
-        return f"{home}/versions/{self.version}/gate" if self.governed else f"{home}#v{self.version}"
 
 
 class ModelFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,7 +114,7 @@ def _load(tx: Tx, call: Call) -> RunData:
     sizes = run_curves.sizes(tx, info.run_id)
     root = ours(info.artifact_uri) or ""
     files = artifacts.listing(tx, root) if root else []
-    registered = _registered(tx, info.run_id)
+    registered = run_lineage.registered(tx, info.run_id)
     digest, evidence = next(
         (
             found for each in registered
@@ -168,20 +150,6 @@ def _best(tx: Tx, run: Run) -> dict[str, float]:
     return {
         each.key: each.value for each in run_table.summed_up(tx, [run], "best")[0].metrics if direction(each.key)
     }  # fmt: skip
-
-
-def _registered(tx: Tx, run_id: str) -> list[RegisteredAs]:
-    found = registry_search.search_versions(tx, filter=f"run_id = '{run_id}'", max_results=100).versions
-    return [
-        RegisteredAs(
-            model=each.name,
-            version=each.version,
-            aliases=each.aliases,
-            digest=each.digest,
-            governed=use_cases.exists(tx, each.name),
-        )
-        for each in found
-    ]
 
 
 def _model_files(tx: Tx, run: Run) -> list[ModelFiles]:
@@ -281,7 +249,7 @@ def _extras(data: RunData, call: Call) -> dict[str, Any]:
         "value": run_view.value_words,
         "last_logged": max((each.at for each in data.run.metrics), default=0) if info.status == "RUNNING" else 0,
         "took_ms": info.end_time - info.start_time if info.end_time else None,
-        "strip": lineage(_columns(data)),
+        "strip": lineage(run_lineage.columns(data.run, [each.name for each in data.models], data.registered)),
         "lacking": run_view.lacking(data.run, bool(data.registered), data.evidence is not None),
         "note": data.run.tag(run_view.NOTE_TAG),
         "tags": run_view.shown_tags(data.run),
@@ -335,19 +303,6 @@ def _choices(data: RunData) -> list[tuple[str, str]]:
     found = {} if data.baseline is None else {data.baseline.info.run_id: data.baseline.info.name}
     found |= {each.run_id: each.name for each in data.siblings if each.run_id not in found}
     return list(found.items())
-
-
-def _columns(data: RunData) -> list[list[Node]]:
-    run = data.run
-    tables = [Node("dataset", each.name or each.digest[:12], "both") for each in run.datasets[:4]]
-    read = [Node("model read", each.model_id, "ds") for each in run.models if each.direction == "input"][:2]
-    logged = [Node("model", each.name, "ds", "#files") for each in data.models[:4]]
-    versions = [Node("version", f"{each.model} v{each.version}", "ds", each.url) for each in data.registered[:4]]
-    use = [
-        Node("in use as", f"{alias} of {each.model}", "eng", f"/models/{quote(each.model, safe='')}")
-        for each in data.registered[:4] for alias in each.aliases
-    ][:4]  # fmt: skip
-    return [tables + read, [Node("run", run.info.name, "ds")], logged, versions, use]
 
 
 PAGE = Page("/runs/{run_id}", "run.html", _load, _frame, extras=_extras)
