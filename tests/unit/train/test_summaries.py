@@ -155,7 +155,7 @@ def test_a_page_looks_at_few_runs_of_many(tmp_path: Path) -> None:
         near = db.read(lambda tx: summaries.near(tx, [0], 2, "low", up=True, after=None, limit=50))
         assert near is not None
         assert len(near.params) == 999
-        assert db.read(lambda tx: summaries.near(tx, [0], 2, "low", up=True, after=None, limit=300)) is None
+        assert db.read(lambda tx: summaries.near(tx, [0], 2, "low", up=True, after=None, limit=501)) is None
         rows = db.read(
             lambda tx: run_search.rows(tx, experiment_ids=["0"], max_results=50, order_by=["min(metrics.loss)"])
         ).rows
