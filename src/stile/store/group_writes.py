@@ -12,6 +12,7 @@ import contextlib
 import queue
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -142,7 +143,7 @@ class Groups:
         sync()
 
 
-class GroupedWrites:
+class GroupedWrites(ABC):
     """The writing side of a ``Database``: one thread commits in groups what any thread or task asks for."""
 
     def __init__(self) -> None:
@@ -178,13 +179,13 @@ class GroupedWrites:
         if self._thread is not None:
             self._thread.join()
 
+    @abstractmethod
     def _commit_group(self, group: list[Write]) -> None:
         """Commit these writes, set the outcome of each, and ``settle`` them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _sync(self) -> None:
         """Put what relaxed commits have left onto the disk."""
-        raise NotImplementedError
 
 
 def closed() -> Unavailable:
