@@ -21,7 +21,7 @@ MOST_OBJECTS = 60_000
 MOST_VALUES = 400_000
 """Values one body may hold: points come as columns of numbers."""
 
-_SMALL = 64 << 10  # holds at most 22,000 objects
+_SMALL = 256 << 10  # holds at most 90,000 objects, about 15 MB
 _MAX_DEPTH = 64
 _TEXT = re.compile(rb'"(?:[^"\\]++|\\.?)*+(?:"|\Z)', re.DOTALL)  # always ends: never tries a text twice
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))

@@ -29,7 +29,7 @@ def _objects(value: object) -> int:
 
 @given(st.lists(VALUES, min_size=1))
 def test_objects_are_counted_and_texts_are_not(value: list[object]) -> None:
-    body = msgspec.json.encode(value) + b" " * (64 << 10)  # small bodies are not looked at
+    body = msgspec.json.encode(value) + b" " * (256 << 10)  # small bodies are not looked at
     count = _objects(value)
     refuse_costly(body, objects=count)
     with pytest.raises(Invalid, match="objects"):
@@ -52,6 +52,18 @@ def test_a_costly_body_is_refused_before_it_costs_anything(body: bytes, read: Ca
         with pytest.raises(Invalid, match="objects"):
             read(body)
         assert tracemalloc.get_traced_memory()[1] < len(body) + (4 << 20)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("piece", [b"{},", b'{"a":{}},', b"[],", b'{"a":1},', b"[[]],"])
+def test_a_body_too_small_to_be_looked_at_costs_little(piece: bytes) -> None:
+    body = b"[" + piece * ((256 << 10) // len(piece) - 1) + b"0]"
+    assert len(body) <= 256 << 10
+    tracemalloc.start()
+    try:
+        decode_json(body, list[object])
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
 
