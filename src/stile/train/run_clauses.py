@@ -31,12 +31,8 @@ UNINDEXED = {
     "status": "(r.status || '')",
     "user_id": "(r.user_id || '')",
     "end_time": "(r.end_time + 0)",
-    "artifact_uri": "(r.artifact_uri || '')",
 }
 """Columns whose index may not be used where runs are walked in another order: all that it finds would be sorted."""
-
-LONG = ("run_name", "artifact_uri")
-"""Texts that their indexes have the first letters of."""
 
 TABLES = {"metric": "latest", "param": "params", "tag": "run_tags"}
 """Where what was logged is kept."""

@@ -13,7 +13,7 @@ import msgspec
 from stile.store.database import Tx
 from stile.train import search_sql
 from stile.train.filters import Clause
-from stile.train.run_clauses import ATTRIBUTES, COMPARED, LIFECYCLES, LONG, RUNS, TABLES, Query, parts
+from stile.train.run_clauses import COMPARED, LIFECYCLES, RUNS, TABLES, Query, parts
 from stile.train.run_keys import marks
 from stile.train.run_places import FEW
 from stile.train.search_sql import LETTERS, Part
@@ -159,17 +159,13 @@ def _value(clause: Clause) -> Part | None:
         return search_sql.indexed_text("f.value", clause.op, clause.value) if by_text else None
     if clause.entity != "attribute":
         return None
-    if clause.key in LONG:
-        return search_sql.indexed_text(_column(clause), clause.op, clause.value) if by_text else None
+    if clause.key == "run_name":
+        return search_sql.indexed_text("f.name", clause.op, clause.value) if by_text else None
     if clause.key == "run_id":
         return search_sql.ranged_text("f.run_id", clause.op, clause.value) if by_text or clause.op == "IN" else None
     if clause.op in _FOUND_BY.get(clause.key, ()):
         return search_sql.comparison(f"f.{clause.key}", clause.op, search_sql.whole(clause.op, clause.value))
     return None
-
-
-def _column(clause: Clause) -> str:
-    return ATTRIBUTES[clause.key].replace("r.", "f.", 1)
 
 
 def _among_values(tx: Tx, query: Query, group: Group) -> Part | None:
@@ -230,7 +226,7 @@ def _listed(tx: Tx, query: Query, group: Group) -> Driver | None:
 def _read_through(tx: Tx, query: Query, group: Group) -> Driver | None:
     """The runs that satisfy a group, one by one, when they are few; it takes a whole index to know."""
     clause, condition = group[0]
-    if clause.entity == "attribute" and clause.key in (*LONG, "run_id"):
+    if clause.entity == "attribute" and clause.key in ("run_name", "run_id"):
         return _these(_named(tx, query, [each for each, _ in group]))
     if clause.entity == "dataset" and clause.key == "context":
         return _these(_having_read(tx, query, clause))
@@ -247,13 +243,13 @@ def _these(runs: set[int] | None) -> Driver | None:
 
 
 def _named(tx: Tx, query: Query, clauses: Sequence[Clause]) -> set[int] | None:
-    """The few runs of which a text is like something: read from its index, without the runs themselves."""
+    """The few runs whose names, or ids, are like something: read from their index, without the runs themselves."""
     if any(clause.op not in ("LIKE", "ILIKE") for clause in clauses):
         return None
     if clauses[0].key == "run_id":
         where = [search_sql.comparison("f.run_id", clause.op, clause.value) for clause in clauses]
     else:
-        column = f"substr({_column(clauses[0])}, 1, {LETTERS})"  # a longer text may have it further on
+        column = f"substr(f.name, 1, {LETTERS})"  # a longer name may have it further on
         likes = search_sql.joint([search_sql.comparison(column, each.op, each.value) for each in clauses])
         where = [Part(f"{column} >= '' AND ({likes.sql} OR length({column}) = {LETTERS})", likes.params)]
     return _some(tx, RUNS, "f.id", [_inside(query), *where])

@@ -12,7 +12,7 @@ from stile.store.database import Row, Tx
 from stile.train import run_clauses, run_drivers, search_sql, summaries
 from stile.train.filters import Clause, Order
 from stile.train.metric_summary import column_of
-from stile.train.run_clauses import ATTRIBUTES, COMPARED, LIFECYCLES, LONG, RUNS, TABLES, UNINDEXED, Query
+from stile.train.run_clauses import ATTRIBUTES, COMPARED, LIFECYCLES, RUNS, TABLES, UNINDEXED, Query
 from stile.train.run_drivers import Driver
 from stile.train.run_keys import marks
 from stile.train.run_places import Line, TooFar, along, end_of_walk, is_near
@@ -149,7 +149,7 @@ def _inside(
         missing = f"EXISTS (SELECT 1 FROM {table} f WHERE f.run = r.id AND f.key = ? AND f.value IS NULL)"
         condition = Part(missing, (key,)) if phase == 1 else Part(f"{UNINDEXED['end_time']} IS NULL")
     rest = msgspec.structs.replace(query, orders=others, conditions=[*query.conditions, (clause, condition)])
-    twice = (phase == 0 and first.entity != "metric") or (phase == 3 and first.key in LONG)
+    twice = (phase == 0 and first.entity != "metric") or (phase == 3 and first.key == "run_name")
     head = [] if place is None else [place] * (2 if twice else 1)
     token = None if after is None else _token(others[0][0], after)
     found: list[Row] = []
@@ -213,12 +213,12 @@ def _line(tx: Tx, query: Query, phase: int, *, backwards: bool, absent: bool = F
         if not by_start:
             return None
         where, place, same, keys, source = [runs], "", "", 0, f"{RUNS} r"
-    elif first.key in ("status", "user_id", "end_time", *LONG):
+    elif first.key in ("status", "user_id", "run_name", "end_time"):
         where = [runs]
         if phase != 3:
             where.append(Part("r.end_time IS NOT NULL" if phase == _ENDED else "r.end_time IS NULL"))
         place, same, keys = ATTRIBUTES[first.key], UNINDEXED[first.key], 1
-        if first.key in LONG:
+        if first.key == "run_name":
             place, keys = search_sql.indexed_sort(place, True)[0].expression, 2
         source = f"{RUNS} r"
     else:
@@ -342,7 +342,7 @@ def _sorting(order: Order, key: int, name: str) -> tuple[list[Part], list[SortKe
     """Joins and sort keys of one order that is not walked by index: absent last, NaN before absent."""
     if order.entity == "attribute":
         column = ATTRIBUTES[order.key]
-        if order.key in LONG:
+        if order.key == "run_name":
             return [], search_sql.indexed_sort(column, order.ascending)
         if order.key != "end_time":
             return [], [SortKey(column, order.ascending, text=order.key != "start_time")]

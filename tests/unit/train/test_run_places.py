@@ -81,7 +81,6 @@ _PLACES: dict[str, Callable[[Run], tuple[int, Any]]] = {
     "attributes.status": lambda run: (0, run.info.status),
     "attributes.user_id": lambda run: (0, run.info.user_id),
     "attributes.run_name": lambda run: (0, run.info.name),
-    "attributes.artifact_uri": lambda run: (0, run.info.artifact_uri),
     "attributes.end_time": lambda run: _last(run.info.end_time, int(run.info.end_time is None)),
 }
 _VIEWS: list[tuple[View, str]] = [("ACTIVE_ONLY", "active"), ("DELETED_ONLY", "deleted")]
@@ -226,10 +225,10 @@ def test_runs_of_several_experiments_come_in_one_order(
     for text in ("", "tags.even = '1'", "params.kind IS NULL AND tags.even != '1'"):
         kept = list(filter(_FILTERS.get(text, lambda run: _is_without(run)), everything))
         assert kept
-        for number, key in enumerate(_PLACES):
-            way = ("ASC", "DESC")[(number + len(text)) % 2]
-            found = _found(db, 12, experiment_ids=[*made, "999"], filter=text, order_by=[f"{key} {way}"])
-            assert found == _wanted(kept, [(key, way)]), (text, key, way)
+        for key in _PLACES:
+            for way in ("ASC", "DESC"):
+                found = _found(db, 9, experiment_ids=[*made, "999"], filter=text, order_by=[f"{key} {way}"])
+                assert found == _wanted(kept, [(key, way)]), (text, key, way)
 
 
 def _is_without(run: Run) -> bool:
