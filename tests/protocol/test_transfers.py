@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,8 +35,9 @@ def run_id(client: MlflowClient) -> str:
 
 
 @pytest.fixture
-def http(shared: RunningServer) -> httpx.Client:
-    return httpx.Client(base_url=shared.url, timeout=30)
+def http(shared: RunningServer) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=shared.url, timeout=30) as found:
+        yield found
 
 
 @pytest.fixture
