@@ -99,14 +99,18 @@ class KeptFile:
             self._number += 1  # somebody sends that one just now, and removes it
 
 
-def send_kept(session: Session, folder: Path = KEPT, run_id: str = "*") -> int:
-    """Send what was kept in a folder; how many points. A file that is refused, or still written, is told and stays.
+def send_kept(session: Session, folder: Path = KEPT, run_id: str = "") -> int:
+    """Send what was kept in a folder, of one run or of all; how many points.
+
+    A file that is refused, or still written, is told and stays.
 
     Raises:
         Unavailable: the server is away (again); what was not sent is still kept.
     """
     count = 0
-    for file in sorted(folder.glob(f"{run_id}.*jsonl")):
+    for file in sorted(folder.glob("*.jsonl")):
+        if run_id and file.name.partition(".")[0] != run_id:
+            continue
         try:
             count += _send(session, file)
         except Unavailable:

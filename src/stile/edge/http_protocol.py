@@ -1,7 +1,7 @@
 """HTTP as uvicorn speaks it, with the head of an answer and its body in one piece.
 
 uvicorn hands the head to the socket before it is given the body. Two pieces are two system calls, two packets,
-and a client that is woken for a head it can do nothing with: for a small answer that is a third of its time.
+and a client that is woken for a head it can do nothing with: for a short call that is a tenth of its time.
 """
 
 from __future__ import annotations

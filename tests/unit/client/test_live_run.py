@@ -370,3 +370,22 @@ def test_a_training_loop_hands_over_a_hundred_thousand_points_a_second() -> None
     assert writer.close() == 0
     assert sum(stored) == 50_000
     assert took < 0.5, f"{took / 50_000 * 1e6:.1f} us a point"
+
+
+@pytest.mark.parametrize("name", ["*", "/etc/*", "../*", "[0-9a-f]*"])
+def test_what_other_runs_have_kept_is_not_sent_for_a_strange_name(
+    server: RunningServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Client(server.url) as client:
+        other = KeptFile(tmp_path / ".stile" / "unsent", "0" * 32)
+        other.end("FINISHED", 1)
+        other.close()
+        with pytest.raises(StileError):
+            client.resume(name)
+        assert not capsys.readouterr().err, "nobody tried to send it"
+        assert other.path.exists()
